@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .sandboxes import Sandbox as Sandbox
     from .sandboxes import Snapshot as Snapshot
     from .state_dir import State as State
+    from .why import Why as Why
 
 _HOMES = {
     "aio": ("aio",),
@@ -77,6 +78,7 @@ _HOMES = {
     "result": ("CommandFailed", "Result", "SandboxResult"),
     "sandboxes": ("Live", "Sandbox", "Snapshot"),
     "state_dir": ("State",),
+    "why": ("Why",),
 }
 """Public names, by the modules that define them."""
 
@@ -113,6 +115,7 @@ __all__ = [
     "Stats",
     "StepError",
     "TimeoutExpired",
+    "Why",
     "WrongState",
     "aio",
     "run",

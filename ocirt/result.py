@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from .errors import OcirtError
+from .why import Why, explain
+
+UNKNOWN = explain(None)
 
 if TYPE_CHECKING:
     from .library.changes import Changes
@@ -29,6 +32,7 @@ class Result:
         the children that it has waited for.
     :ivar memory_peak: the most memory, in bytes. For :func:`ocirt.run` that of the whole container, if it has a memory
         cgroup (before Linux 5.19 on cgroup v1 only), otherwise the largest resident size of a single process.
+    :ivar why: why it has ended, as a sentence and as data.
     """
 
     args: tuple[str, ...]
@@ -41,6 +45,7 @@ class Result:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     memory_peak: int = 0
+    why: Why = UNKNOWN
 
     @property
     def text(self) -> str:

@@ -25,6 +25,8 @@ JOURNAL = struct.Struct("<8sIIiIQqqiIQ")
 (seconds, nanoseconds), pid of the creating process, hooks_run, start time of the creating process."""
 HOLDER, HOLDER_AT = struct.Struct("<iQ"), 68
 """Later in the journal: pid and start time of the process that has the lock of the state directory."""
+END, END_AT, END_KNOWN = struct.Struct("<I"), 80, 1 << 31
+"""Later still: the wait status of init, with END_KNOWN, if a process of the runtime has waited for it."""
 JOURNAL_SIZE = 4096
 MAGIC, VERSION = b"ocirtjnl", 1
 CREATING, CREATED, RUNNING = 1, 2, 3
@@ -213,6 +215,54 @@ def _state_json(directory: int, id: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise StateError(id, "state.json is broken")
+
+
+def end_of(root: str, id: str) -> int | None:
+    """The wait status of the container's first process, ``None`` if the runtime does not know it: the journal has what a
+    process of the runtime has waited for; a process that nobody has collected yet tells it itself.
+    """
+    head = _head(root, id)
+    (end,) = END.unpack_from(head, END_AT)
+    if end & END_KNOWN:
+        return int(end & ~END_KNOWN)
+    members = JOURNAL.unpack_from(head)
+    pid, start_time = members[3], members[5]
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    if fields[0] != b"Z" or int(fields[19]) != start_time:
+        return None
+    code = int(fields[49])
+    # If the caller may not inspect the process, the kernel says 0.
+    return code if code or os.geteuid() == 0 else None
+
+
+def pid_of(root: str, id: str) -> int:
+    """The pid that the container's first process has, or had."""
+    pid: int = JOURNAL.unpack_from(_head(root, id))[3]
+    return pid
+
+
+def failure_of(root: str, id: str) -> str:
+    """The error of the ``start`` that has failed; empty if none has failed."""
+    try:
+        with open(os.path.join(root, id, "failure"), "rb") as file:
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _head(root: str, id: str) -> bytes:
+    try:
+        with open(os.path.join(root, id, "journal"), "rb") as file:
+            head = file.read(END_AT + END.size)
+    except OSError as error:
+        raise StateError(id, f"journal: {reason(error)}") from None
+    if len(head) < END_AT + END.size:
+        raise StateError(id, "the journal is broken")
+    return head
 
 
 def is_being_created(directory: int) -> bool:

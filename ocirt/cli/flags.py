@@ -245,6 +245,7 @@ NATIVE = {
         "ID",
         "delete a stopped container",
         Flag("force", "kill the container first if it is running", letter="f"),
+        Flag("why", "print why the container ended (see why)"),
         _REGEX,
     ),
     "exec": Verb(
@@ -350,6 +351,11 @@ PYTHON = {
         Flag("status-fd", "write a NUL to descriptor N when memory can be fetched (--lazy-pages)", "N"),
     ),
     "wait": Verb("ID", "wait for the end of a container, and exit with its status"),
+    "why": Verb(
+        "ID",
+        "print why a container ended",
+        Flag("format", "text (default) or json", "FORMAT", choices=("text", "json")),
+    ),
     "ps": Verb(
         "ID [PS OPTIONS...]",
         "list the processes of a container",

@@ -50,7 +50,13 @@ without SIG, or a number. The kernel drops a signal for which the first process 
 handler: SIGTERM does not end a plain "sleep". SIGKILL ends every container; SIGTERM also ends one that was
 made with --init.""",
     "delete": """\
-Removes a stopped container and everything that create made for it on the host.""",
+Removes a stopped container and everything that create made for it on the host. With --why it first prints
+what "ocirt why" prints.""",
+    "why": """\
+Prints why a stopped container ended, as far as anybody knows: its exit status or signal (known if "run --keep",
+"create --status-fd" or the library has waited for it, or if nobody has collected it yet), whether memory ran
+out, how often the limit of processes has refused one, the system call that seccomp forbids (if the kernel's log
+names it), and the error of a start that failed.""",
     "exec": """\
 Runs a further process in a container that is created or running: in its namespaces and cgroups, under its
 seccomp filter, with the rights of its process. The process is COMMAND, and otherwise like the process of
@@ -182,6 +188,7 @@ it. IMAGE is a name, or a digest, of the store.""",
 }
 
 EXAMPLES = {
+    "why": (("ocirt why job", "Print why the container job ended."),),
     "create": (
         ("ocirt create --bundle /srv/web web", "Create the container web from the bundle /srv/web."),
         (

@@ -51,6 +51,8 @@ def _module_of(line: "CommandLine") -> str:
     """The module that runs a command line; empty if the executable does."""
     if line.verb in PYTHON:
         return line.verb
+    if getattr(line.options, "why", False):
+        return "why"
     if getattr(line.options, "regex", False):
         return "several"
     if getattr(line.options, "image", None):

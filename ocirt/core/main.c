@@ -185,7 +185,8 @@ int main(int argc, char **argv, char **environment) {
     argv = take_handed_over(argv, &h);
   }
   // Python matches patterns of containers, and explains what a seccomp profile refuses.
-  if (!parse_command_line(&q, argv) || q.flags[FLAG_REGEX] || q.flags[FLAG_EXPLAIN] || q.flags[FLAG_RECORD]) {
+  if (!parse_command_line(&q, argv) || q.flags[FLAG_REGEX] || q.flags[FLAG_WHY] || q.flags[FLAG_EXPLAIN] ||
+      q.flags[FLAG_RECORD]) {
     if (asks_for_version(argv[1])) print_version();
     start_python(&q, "@cli", -1, 0);
   }

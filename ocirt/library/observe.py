@@ -81,7 +81,7 @@ def stats(root: str, id: str) -> Stats:
         memory_limit=_limit(memory.get("limit", 0)),
         processes=data["pids"].get("current", 0),
         process_limit=data["pids"].get("limit"),
-        oom_kills=_oom_kills(driver),
+        oom_kills=oom_kills(driver),
         details=data,
     )
 
@@ -97,10 +97,11 @@ def has_oom(life: Lifecycle) -> bool:
     """
     if life.supervisor is not None and life.supervisor.ended is not None:
         return life.supervisor.ended.oom_kills > 0
-    return _oom_kills(driver_of(life.runtime.root, life.id)) > 0
+    return oom_kills(driver_of(life.runtime.root, life.id)) > 0
 
 
-def _oom_kills(driver: Any) -> int:
+def oom_kills(driver: Any) -> int:
+    """How many processes the kernel has killed in the cgroup because memory ran out; 0 if the host does not count it."""
     facts = {name: bound(value) for name, value in driver.facts().items()}
     if not facts.get("oom_file"):
         return 0

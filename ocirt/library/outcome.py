@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..result import Result
+from ..why import explain
 from .report import Begin, End
 from .streams import Output
 
@@ -29,6 +30,13 @@ def result_of(args: Sequence[str], begin: Begin | None, end: End, output: Output
         seconds,
         end.cpu_seconds,
         end.memory_peak,
+        explain(
+            None if end.signal else end.returncode,
+            end.signal,
+            oom_kills=end.oom_kills,
+            memory_peak=end.memory_peak,
+            truncated=output.truncated,
+        ),
     )
 
 

@@ -23,33 +23,47 @@ from .place import PARENT, described, open_place
 if TYPE_CHECKING:
     import ocirt
 
-Row: TypeAlias = tuple[int, tuple[float, float, float]]
+Row: TypeAlias = tuple[str, tuple[float, float, float]]
 """Threads, and what :func:`measure` returns for so many."""
 
 PAGE = TREE / "docs/library.md"
 BLOCK = re.compile(r"(<!-- written by hack/throughput --docs -->\n).*?(<!-- end -->)", re.S)
 THREADS = (1, 2, 4, 8)
+TRUE = ["/bin/busybox", "true"]
 
 
-def measure(runtime: ocirt.Runtime, rootfs: Path, threads: int, seconds: float) -> tuple[float, float, float]:
-    """:returns: sandboxes a second, and milliseconds of CPU time for each: of the executable and the container, and of
+FROM_A_POOL = ", from a pool"
+
+
+def measure(
+    runtime: ocirt.Runtime, rootfs: Path, threads: int, seconds: float, pool: ocirt.Pool | None = None
+) -> tuple[float, float, float]:
+    """:param pool: runs the programs, instead of :func:`ocirt.run`.
+    :returns: sandboxes a second, and milliseconds of CPU time for each: of the executable and the container, and of
     this process.
     """
     import ocirt
 
     def work(number: int) -> int:
-        config, count = ocirt.sandbox(["/bin/busybox", "true"], cgroup=f"{PARENT}/t{number}"), 0
-        ocirt.run(config=config, rootfs=rootfs, runtime=runtime, check=True)  # compiled once
+        config, count = ocirt.sandbox(TRUE, cgroup=f"{PARENT}/t{number}"), 0
+
+        def once() -> None:
+            if pool is None:
+                ocirt.run(config=config, rootfs=rootfs, runtime=runtime, check=True)
+            else:
+                pool.run(TRUE, check=True)
+
+        once()  # compiled once
         start.wait()
         while time.monotonic() < end[0]:
-            ocirt.run(config=config, rootfs=rootfs, runtime=runtime, check=True)
+            once()
             count += 1
         return count
 
     end = [0.0]
     start = Barrier(threads + 1)
-    with ThreadPoolExecutor(threads) as pool:
-        counts = [pool.submit(work, number) for number in range(threads)]
+    with ThreadPoolExecutor(threads) as workers:
+        counts = [workers.submit(work, number) for number in range(threads)]
         while start.n_waiting < threads:
             if any(each.done() for each in counts):
                 start.abort()
@@ -96,7 +110,13 @@ def main(words: Sequence[str]) -> int:
                 (place.rootfs / name).mkdir(exist_ok=True)
             runtime = ocirt.Runtime(root=str(place.path / "state"), environment={"OCIRT_CACHE": str(place.cache)})
             cache = described(place.cache)
-            rows = [(threads, measure(runtime, place.rootfs, threads, options.seconds)) for threads in THREADS]
+            rows = [(str(threads), measure(runtime, place.rootfs, threads, options.seconds)) for threads in THREADS]
+            config = ocirt.sandbox(TRUE, cgroup=f"{PARENT}/pool")
+            with ocirt.Pool(config, rootfs=place.rootfs, size=2 * max(THREADS), runtime=runtime) as pool:
+                rows += [
+                    (f"{threads}{FROM_A_POOL}", measure(runtime, place.rootfs, threads, options.seconds, pool))
+                    for threads in THREADS
+                ]
     except (BenchError, ocirt.OcirtError) as error:
         print(f"hack/throughput: {error}", file=sys.stderr)
         return 1

@@ -17,6 +17,8 @@ enum phase { PHASE_CREATING = 1, PHASE_CREATED, PHASE_RUNNING };
 // child cgroups existed, each with an effect.
 enum effect_state { EFFECT_INTENDED = 1, EFFECT_MINE, EFFECT_USED, EFFECT_UNDONE };
 
+#define END_KNOWN 0x80000000u
+
 struct effect {
   uint64_t key;
   uint32_t state, number;
@@ -35,7 +37,8 @@ struct journal {
   uint32_t child_runs; // while creating: the latest child of Spawn has begun to run
   int32_t holder; // the process that holds the lock of the state directory, 0: none, or an older build
   uint64_t holder_start_time;
-  uint8_t reserved[48];
+  uint32_t end; // END_KNOWN and the wait status of init, if a process of the runtime has waited for it; 0 is unknown
+  uint8_t reserved[44];
   struct effect effects[JOURNAL_EFFECTS];
 };
 

@@ -1,6 +1,7 @@
 // Writes the state of a container as JSON, for hooks, callers and state.json.
 #include "state/state_json.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -24,6 +25,23 @@ static void put_own_members(struct buffer *to, const struct facts *f, const stru
   format(to, ",\"pausedFile\":%j", file.data);
 }
 
+// Why init has ended, as far as the journal and the cgroups tell: `ocirt why` tells more.
+static void put_why(struct buffer *to, const struct journal *j, int64_t killed) {
+  int status = (int)(j->end & ~END_KNOWN), signal = status & 0x7f;
+  if (killed && (!j->end || signal == SIGKILL))
+    put(to, "out of memory");
+  else if (j->end)
+    format(to, "%s %d", signal ? "signal" : "exit status", signal ? signal : status >> 8);
+}
+
+// The annotations of config.json and, last, so that none of them can pose as it, the reason of the end.
+static void put_annotations(struct buffer *to, const char *given, const char *why) {
+  size_t size = *why ? (size_t)(strrchr(given, '}') - given) : strlen(given);
+  const char *comma = given[1 + strspn(given + 1, " \t\r\n")] == '}' ? "" : ",";
+  put_bytes(to, given, size);
+  if (*why) format(to, "%s\"org.ocirt.why\":%j}", comma, why);
+}
+
 struct buffer state_json(
     const struct program *p, const struct journal *j, int pid, const char *status, int pretty, int whole) {
   const struct facts *f = &p->facts;
@@ -38,7 +56,10 @@ struct buffer state_json(
   if (whole) put_own_members(to, f, j);
   int64_t killed = pretty ? oom_kills(p) : 0;
   if (killed) format(to, "%s\"oomKills\"%s%l", next, colon, killed);
-  format(
-      to, "%s\"annotations\"%s%s%s\"owner\"%s\"\"%s", next, colon, f->annotations, next, colon, pretty ? "\n}\n" : "}");
+  BUFFER(why, 64);
+  if (pretty && !strcmp(status, "stopped")) put_why(&why, j, killed);
+  format(to, "%s\"annotations\"%s", next, colon);
+  put_annotations(to, f->annotations, why.data);
+  format(to, "%s\"owner\"%s\"\"%s", next, colon, pretty ? "\n}\n" : "}");
   return state;
 }

@@ -172,6 +172,8 @@ static void take_end(struct foreground *f) {
   f->ready.until = 0;
   struct rusage usage = {0};
   if (wait_usage(f->about->pidfd, &f->status_of_end, &usage) < 0) f->status_of_end = 255 << 8;
+  struct journal *journal = f->about->container->journal;
+  if (f->about->pid == journal->pid) journal->end = END_KNOWN | (uint32_t)f->status_of_end; // an exec maps it read-only
   if (logging.reader >= 0) put_end(&line, &f->about->container->program, f->status_of_end, &usage);
   f->status.last = line.used;
 }

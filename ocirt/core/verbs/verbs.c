@@ -28,7 +28,10 @@ void verb_start(struct request *q) {
   c.notify_host = environment_variable(q, "NOTIFY_SOCKET");
   int error = start_container(&c, late_values(&c, q), -1, &text);
   note_throttling(&c.program);
-  if (error) fail("%s", text.data);
+  if (error) {
+    container_write(&c, "failure", text.data, text.used); // for `ocirt why`; fails if the container is gone
+    fail("%s", text.data);
+  }
   end_verb(0);
 }
 

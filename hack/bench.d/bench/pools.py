@@ -1,0 +1,141 @@
+"""hack/bench-pool: what a caller in Python waits for until a program has run and ended, from :func:`ocirt.run`, from a
+pool, and from a warm pool, beside other tools that run one program in a container.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import TREE, BenchError
+from .place import PARENT, Place, described, open_place
+
+if TYPE_CHECKING:
+    import ocirt
+
+TRUE = ["/bin/busybox", "true"]
+PYTHON = "/usr/bin/python3"
+TARGET = 0.35
+"""The most that a run from a pool may take of a cold one."""
+COLD, POOL = "ocirt.run", "Pool.run"
+
+
+@contextmanager
+def with_usr(place: Path) -> Iterator[Path]:
+    """A root file system with the host's /usr in it, read-only, for the host's Python."""
+    root = place / "with-usr"
+    for name in ("proc", "dev", "tmp", "etc", "usr"):
+        (root / name).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64"):
+        (root / name).symlink_to(f"usr/{name}")
+    subprocess.run(["mount", "--bind", "-o", "ro", "/usr", root / "usr"], check=True)
+    try:
+        yield root
+    finally:
+        subprocess.run(["umount", root / "usr"], check=True)
+
+
+def peers(place: Place, program: Sequence[str], rootfs: Path) -> dict[str, Callable[[], object]]:
+    """Other tools that are installed: their name -> what runs the program once."""
+
+    def command(*words: object) -> Callable[[], object]:
+        return lambda: subprocess.run(list(map(str, words)), stdin=-3, stdout=-3, stderr=-3, check=True)
+
+    found: dict[str, Callable[[], object]] = {}
+    if shutil.which("bwrap"):
+        found["bwrap"] = command("bwrap", "--unshare-all", "--ro-bind", rootfs, "/", "--proc", "/proc", *program)
+    if shutil.which("podman"):
+        found["podman run"] = command("podman", "run", "--rm", "--network", "none", "--rootfs", f"{rootfs}:O", *program)
+    if shutil.which("crun"):
+        config = {**place.spec, "process": {**place.spec["process"], "args": list(program)}}
+        bundle = place.bundle("crun-pool", config).save("crun-pool", root={"path": str(rootfs), "readonly": True})
+        found["crun run"] = command("crun", "--root", place.path / "crun", "run", "--bundle", bundle.path, "pool")
+    return found
+
+
+def medians(works: dict[str, Callable[[], object]], rounds: int, pause: float) -> dict[str, float]:
+    """Milliseconds of each work; the works take turns."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for each in works.values():
+        each()
+    for _ in range(rounds):
+        for name, work in works.items():
+            time.sleep(pause)
+            begin = time.perf_counter()
+            work()
+            times[name].append((time.perf_counter() - begin) * 1000)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def table(title: str, found: dict[str, float]) -> str:
+    lines = [f"| {title} | median | of {COLD} |", "|---|---|---|"]
+    lines += [f"| {name} | {each:.2f} ms | {each / found[COLD]:.2f} |" for name, each in found.items()]
+    return "\n".join(lines) + "\n"
+
+
+def measure(place: Place, runtime: ocirt.Runtime, imports: str, rounds: int, pause: float) -> str:
+    """The two tables: of a program that does nothing, and of one that imports."""
+    import ocirt
+
+    code = f"import {imports}"
+    with ExitStack() as stack:
+        root = stack.enter_context(with_usr(place.path))
+
+        def box(name: str) -> dict[str, object]:
+            return ocirt.sandbox(TRUE, cgroup=f"{PARENT}/{name}")
+
+        def pool(name: str, rootfs: Path, warm: list[str] | None = None) -> ocirt.Pool:
+            return stack.enter_context(ocirt.Pool(box(name), rootfs=rootfs, size=8, warm=warm, runtime=runtime))
+
+        def cold(program: list[str], rootfs: Path) -> Callable[[], object]:
+            config = ocirt.sandbox(program, cgroup=f"{PARENT}/cold")
+            return lambda: ocirt.run(config=config, rootfs=rootfs, runtime=runtime, check=True)
+
+        ready, python = pool("pool", place.rootfs), [PYTHON, "-c", code]
+        late, warm = pool("late", root), pool("warm", root, python)
+        first = {COLD: cold(TRUE, place.rootfs), POOL: lambda: ready.run(TRUE, check=True)}
+        second = {
+            COLD: cold(python, root),
+            POOL: lambda: late.run(python, check=True),
+            f"{POOL}, warm": lambda: warm.run(python, check=True),
+            "python3, without a container": lambda: subprocess.run(python, stdin=-3, check=True),
+        }
+        return (
+            table("true", medians({**first, **peers(place, TRUE, place.rootfs)}, rounds, pause))
+            + "\n"
+            + table(code, medians({**second, **peers(place, python, root)}, rounds, pause))
+        )
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="hack/bench-pool")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--pause", type=float, default=0.05, help="seconds between two runs, in which pools fill up")
+    parser.add_argument("--import", dest="imports", default="numpy", help="the module that the second program imports")
+    options = parser.parse_args(words)
+    sys.path.insert(0, str(TREE))
+    import ocirt
+
+    try:
+        with open_place() as place:
+            for name in ("proc", "dev", "tmp"):
+                (place.rootfs / name).mkdir(exist_ok=True)
+            runtime = ocirt.Runtime(root=str(place.path / "state"), environment={"OCIRT_CACHE": str(place.cache)})
+            print(f"programs kept {described(place.cache)}; the target of {POOL} is {TARGET} of {COLD}\n")
+            print(measure(place, runtime, options.imports, options.rounds, options.pause), end="")
+    except (BenchError, ocirt.OcirtError, subprocess.CalledProcessError) as error:
+        print(f"hack/bench-pool: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,150 @@
+"""`ocirt why`, `delete --why` and the annotation org.ocirt.why: why a container ended, and what nobody knows of it."""
+
+import json
+import subprocess
+
+import pytest
+
+import ocirt as library
+from tests.integration.harness import LIMIT, cgroups_path
+from tests.integration.library import config_for
+
+
+def kept(ocirt, bundle, script, *flags):
+    """A container whose program has ended, and whom a foreground run has waited for."""
+    bundle.shell(script).save()
+    ocirt("run", "--keep", "--bundle", bundle, *flags, "c1")
+    assert ocirt.status("c1") == "stopped"
+
+
+def why(ocirt):
+    return json.loads(ocirt.ok("why", "--format", "json", "c1").out)
+
+
+def test_exit_status(ocirt, bundle):
+    kept(ocirt, bundle, "exit 7")
+    assert ocirt.ok("why", "c1").out == "exit status 7\n"
+    assert why(ocirt) == {"kind": "exit", "text": "exit status 7", "exit_code": 7} | memory(ocirt)
+    assert ocirt.state("c1")["annotations"]["org.ocirt.why"] == "exit status 7"
+    assert ocirt.ok("delete", "--why", "c1").out == "exit status 7\n"
+    assert ocirt.ids() == []
+
+
+def memory(ocirt):
+    return {name: value for name, value in why(ocirt).items() if name in ("memory_peak", "memory_limit", "pids_limit")}
+
+
+def test_signal(ocirt, bundle):
+    kept(ocirt, bundle, "kill -TERM $$", "--init")
+    assert ocirt.ok("why", "c1").out.startswith("exit status 143")  # --init passes on what it has seen as a shell does
+    ocirt.ok("delete", "c1")
+    bundle.shell("sleep 60").save()
+    child = subprocess.Popen(ocirt.command("run", "--keep", "--bundle", bundle, "c1"), stdin=subprocess.DEVNULL)
+    try:
+        wait_for_running(ocirt)
+        ocirt.ok("kill", "c1", "KILL")
+    finally:
+        child.wait(LIMIT)
+    assert why(ocirt)["signal"] == 9 and why(ocirt)["kind"] == "signal"
+    assert ocirt.ok("why", "c1").out == "signal 9 (SIGKILL); who sent it is not recorded\n"
+    assert ocirt.state("c1")["annotations"]["org.ocirt.why"] == "signal 9"
+
+
+def wait_for_running(ocirt):
+    import time
+
+    end = time.monotonic() + LIMIT
+    while "c1" not in ocirt.ids() or ocirt.status("c1") != "running":
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.cgroups
+def test_out_of_memory(ocirt, bundle):
+    bundle.config["linux"]["resources"] = {"memory": {"limit": 16 << 20, "swap": 16 << 20}}
+    kept(ocirt, bundle, "exec tail /dev/zero")
+    found = why(ocirt)
+    assert (found["kind"], found["signal"], found["memory_limit"]) == ("oom", 9, 16 << 20)
+    assert found["oom_kills"] >= 1 and 8 << 20 < found["memory_peak"] <= 16 << 20
+    assert ocirt.ok("why", "c1").out.startswith("out of memory: the kernel killed it (limit 16777216 bytes, peak ")
+    assert ocirt.state("c1")["annotations"]["org.ocirt.why"] == "out of memory"
+
+
+@pytest.mark.cgroups
+def test_out_of_memory_of_a_child(ocirt, bundle):
+    bundle.config["linux"]["resources"] = {"memory": {"limit": 16 << 20, "swap": 16 << 20}}
+    kept(ocirt, bundle, "tail /dev/zero; exit 3")
+    found = why(ocirt)
+    assert (found["kind"], found["exit_code"], found["oom_kills"]) == ("exit", 3, 1)
+    assert found["text"].startswith("exit status 3; the kernel has killed a process of the container")
+
+
+@pytest.mark.cgroups
+def test_limit_of_processes(ocirt, bundle):
+    bundle.config["linux"]["resources"] = {"pids": {"limit": 3}}
+    kept(ocirt, bundle, "sleep 5 & sleep 5 & sleep 5 & sleep 5 & exit 2")
+    found = why(ocirt)
+    assert found["pids_refused"] >= 1 and found["pids_limit"] == 3
+    assert "the limit of processes (3) has refused a new one" in found["text"]
+
+
+def test_seccomp(ocirt, bundle):
+    """The kernel's log names the system call; where it says nothing, the sentence says that it is not known which."""
+    bundle.config["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"}],
+    }
+    kept(ocirt, bundle, "exec mkdir /tmp/x")
+    found = why(ocirt)
+    assert (found["kind"], found["signal"]) == ("seccomp", 31)
+    assert found["text"].endswith(found.get("system_call", "not known which"))
+    assert found.get("system_call", "mkdir") in ("mkdir", "mkdirat")
+
+
+def test_a_start_that_failed(ocirt, bundle):
+    bundle.args("sh").save()
+    bundle.config["hooks"] = {}
+    ocirt.ok("create", "--late", "--bundle", bundle.save(), "c1")
+    message = ocirt.fails("start", "c1", "missing")
+    found = why(ocirt)
+    assert found["kind"] == "failure" and "process.args: exec: " in found["text"] and "not found" in message
+    ocirt.ok("delete", "c1")
+
+
+def test_what_nobody_has_waited_for_is_unknown(ocirt, bundle):
+    """The parent of a container that `create` has made collects its status, and no process of the runtime is there."""
+    ocirt.ok("create", "--bundle", bundle.shell("exit 5").save(), "c1")
+    ocirt.ok("start", "c1")
+    ocirt.wait_status("c1", "stopped")
+    found = why(ocirt)
+    assert (found["kind"], found.get("exit_code")) in (("unknown", None), ("exit", 5))
+    assert found["kind"] == "exit" or "org.ocirt.why" not in ocirt.state("c1").get("annotations", {})
+
+
+def test_a_container_that_lives_has_no_reason(ocirt, bundle):
+    ocirt.ok("create", "--bundle", bundle.shell("sleep 60").save(), "c1")
+    assert "has not ended: it is created" in ocirt.fails("why", "c1")
+    assert "org.ocirt.why" not in ocirt.state("c1").get("annotations", {})
+    assert "not stopped" in ocirt.fails("delete", "--why", "c1")
+    assert ocirt.ok("delete", "--why", "--force", "c1").out == ""
+    assert "does not exist" in ocirt.fails("why", "c1")
+
+
+@pytest.mark.parametrize("annotations", (None, {}, {"a": "}", "org.ocirt.why": "exit status 0"}))
+def test_annotations_of_the_config_cannot_pose_as_the_reason(ocirt, bundle, annotations):
+    bundle.config.pop("annotations", None)
+    if annotations is not None:
+        bundle.config["annotations"] = annotations
+    kept(ocirt, bundle, "exit 9")
+    assert ocirt.state("c1")["annotations"] == {**(annotations or {}), "org.ocirt.why": "exit status 9"}
+
+
+def test_result_of_the_library(image, runtime):
+    def run(*args, **more):
+        config = config_for(*args, cgroup=cgroups_path("why"), memory=16 << 20)
+        return library.run(config=config, rootfs=image, runtime=runtime, **more)
+
+    assert str(run("sh", "-c", "exit 4").why) == "exit status 4"
+    assert run("sh", "-c", "exec tail /dev/zero").why.kind == "oom"
+    assert run("yes", max_output=10).why.kind == "output"
+    assert run("sh", "-c", "kill -9 $$; exit 3").why.exit_code == 3
