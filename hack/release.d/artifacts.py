@@ -8,14 +8,12 @@ of all files.
 
 import gzip
 import hashlib
-import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import tomllib
 import uuid
@@ -24,6 +22,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from backend import archive
 from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
@@ -51,9 +50,9 @@ def unpacked(wheel: Path, prefix: Path, packages: str) -> None:
     :param packages: the folder of Python packages in ``prefix``.
     """
     folders = {"purelib": packages, "scripts": "bin", "data": ""}
-    with zipfile.ZipFile(wheel) as archive:
-        for info in archive.infolist():
-            data = archive.read(info)
+    with zipfile.ZipFile(wheel) as files:
+        for info in files.infolist():
+            data = files.read(info)
             first, _, rest = info.filename.partition("/")
             if first.endswith(".data"):
                 kind, _, rest = rest.partition("/")
@@ -80,23 +79,16 @@ def tarball(wheel: Path, source: Path, version: str) -> None:
         (top / "hack").mkdir()
         for each in ("install", "lib.sh"):
             shutil.copy(source / "hack" / each, top / "hack" / each)
-        with (
-            open(wheel.parent / f"{name}.tar.gz", "wb") as file,
-            gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=EPOCH) as compressed,
-            tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as archive,
-        ):
+        with archive(wheel.parent / f"{name}.tar.gz", EPOCH) as add:
             for path in sorted(top.rglob("*")):
                 if path.is_file():
-                    member = tarfile.TarInfo(str(path.relative_to(folder)))
-                    data = path.read_bytes()
-                    member.size, member.mtime, member.mode = len(data), EPOCH, path.stat().st_mode & 0o777
-                    archive.addfile(member, io.BytesIO(data))
+                    add(str(path.relative_to(folder)), path.read_bytes(), os.access(path, os.X_OK))
 
 
 def compressed(path: Path) -> None:
     """Replace a file by one that gzip -9n makes."""
-    with open(f"{path}.gz", "wb") as file, gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as archive:
-        archive.write(path.read_bytes())
+    with open(f"{path}.gz", "wb") as file, gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
+        packed.write(path.read_bytes())
     path.unlink()
 
 

@@ -6,6 +6,7 @@
 - An sdist is written from the files of the tree. meson-python would need git, and a compiler to configure with.
 """
 
+import contextlib
 import gzip
 import io
 import os
@@ -13,6 +14,7 @@ import re
 import shutil
 import tarfile
 import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,25 @@ def sources(folder: Path) -> list[Path]:
     return found
 
 
+@contextlib.contextmanager
+def archive(path: Path, epoch: int) -> Iterator[Callable[[str, bytes, bool], None]]:
+    """Write a .tar.gz, of which the bytes depend on nothing but what is added: a name, the content, and whether it is
+    executable. ``epoch`` is the time of all files.
+    """
+    with (
+        open(path, "wb") as file,
+        gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=epoch) as compressed,
+        tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as made,
+    ):
+
+        def add(name: str, data: bytes, executable: bool) -> None:
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime, member.mode = len(data), epoch, 0o755 if executable else 0o644
+            made.addfile(member, io.BytesIO(data))
+
+        yield add
+
+
 def build_sdist(sdist_directory: str, config_settings: dict[str, str] | None = None) -> str:
     """Write the sdist. The same sources and the same SOURCE_DATE_EPOCH (by default 1980-01-01, the first day that a wheel
     can hold) make the same bytes."""
@@ -72,20 +93,9 @@ def build_sdist(sdist_directory: str, config_settings: dict[str, str] | None = N
     metadata = pyproject_metadata.StandardMetadata.from_pyproject({"project": project()}, ".")
     metadata.version = pyproject_metadata.packaging.version.Version(version())
     name = f"ocirt-{version()}"
-
-    def add(archive: tarfile.TarFile, path: str, data: bytes, executable: bool = False) -> None:
-        member = tarfile.TarInfo(f"{name}/{path}")
-        member.size, member.mtime, member.mode = len(data), epoch, 0o755 if executable else 0o644
-        archive.addfile(member, io.BytesIO(data))
-
-    with (
-        open(Path(sdist_directory, f"{name}.tar.gz"), "wb") as file,
-        gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=epoch) as compressed,
-        tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as archive,
-    ):
-        add(archive, "PKG-INFO", bytes(metadata.as_rfc822()))
+    with archive(Path(sdist_directory, f"{name}.tar.gz"), epoch) as add:
+        add(f"{name}/PKG-INFO", bytes(metadata.as_rfc822()), False)
         for path in sources(Path(".")):
-            if path.parts[0] in MADE:
-                continue
-            add(archive, str(path), path.read_bytes(), os.access(path, os.X_OK))
+            if path.parts[0] not in MADE:
+                add(f"{name}/{path}", path.read_bytes(), os.access(path, os.X_OK))
     return f"{name}.tar.gz"
