@@ -21,6 +21,7 @@ from typing import Any
 import mesonpy
 import pyproject_metadata
 from mesonpy import build_editable, build_wheel, get_requires_for_build_editable
+from packaging.version import Version
 
 __all__ = [
     "build_editable",
@@ -91,7 +92,7 @@ def build_sdist(sdist_directory: str, config_settings: dict[str, str] | None = N
     can hold) make the same bytes."""
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH", 315532800))
     metadata = pyproject_metadata.StandardMetadata.from_pyproject({"project": project()}, ".")
-    metadata.version = pyproject_metadata.packaging.version.Version(version())
+    metadata.version = Version(version())
     name = f"ocirt-{version()}"
     with archive(Path(sdist_directory, f"{name}.tar.gz"), epoch) as add:
         add(f"{name}/PKG-INFO", bytes(metadata.as_rfc822()), False)
