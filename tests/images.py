@@ -39,6 +39,11 @@ def digest(data):
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
+def zipped(data):
+    """Compressed always to the same bytes."""
+    return gzip.compress(data, mtime=0)
+
+
 class Layout:
     """An OCI image layout in a directory."""
 
@@ -56,7 +61,7 @@ class Layout:
     def document(self, value, media_type):
         return self.blob(json.dumps(value).encode(), media_type)
 
-    def manifest(self, layers, config=None, compress=gzip.compress, suffix="+gzip", diff_ids=None, platform=None):
+    def manifest(self, layers, config=None, compress=zipped, suffix="+gzip", diff_ids=None, platform=None):
         """The descriptor of a new manifest. ``layers`` are uncompressed archives, the lowest first."""
         whole = {
             **(platform or PLATFORM),

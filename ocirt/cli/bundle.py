@@ -8,7 +8,7 @@ from ..images.image import Image
 from ..images.store import remove_tree
 from ..images.unpack import SIZE_MAX
 from . import spec
-from .store import store_of
+from .store import runtime_of, store_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def run(line: "CommandLine") -> None:
         bundle remains.
     """
     name, directory = line.arguments[0], os.path.abspath(line.arguments[1])
-    image = Image.find(name, store=store_of(line.options))
+    runtime = runtime_of(line.options)
+    image = Image.find(name, store=store_of(line.options), runtime=runtime)
     try:
         os.makedirs(directory, exist_ok=True)
         if os.listdir(directory):
@@ -33,7 +34,7 @@ def run(line: "CommandLine") -> None:
     config = image.applied_to(base) | {"root": {"path": "rootfs"}}
     rootfs, file = os.path.join(directory, "rootfs"), os.path.join(directory, "config.json")
     try:
-        image.copy_to(rootfs, max_size=line.options.max_size or SIZE_MAX)
+        image.copy_to(rootfs, runtime=runtime, max_size=line.options.max_size or SIZE_MAX)
         with open(file, "x", encoding="utf-8") as out:
             out.write(json.dumps(config, indent="\t"))
     except BaseException as error:

@@ -3,7 +3,7 @@
 from ..images.image import Image
 from ..images.unpack import SIZE_MAX
 from .output import write
-from .store import store_of
+from .store import runtime_of, store_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def run(line: "CommandLine") -> None:
         reference=options.reference,
         platform=options.platform,
         store=store_of(options),
+        runtime=runtime_of(options),
         max_size=options.max_size or SIZE_MAX,
     )
     write(f"{image.name or image.digest}\n")

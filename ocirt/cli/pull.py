@@ -10,7 +10,7 @@ from ..images.names import parse
 from ..images.unpack import SIZE_MAX
 from ..packages import load
 from .output import write
-from .store import store_of
+from .store import runtime_of, store_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..images.pull import Progress
     from ..images.store import Store
+    from ..library.runtime import Runtime
     from .parser import CommandLine
 
 
@@ -31,6 +32,7 @@ def run(line: "CommandLine") -> None:
     image = pulled(
         line.arguments[0],
         store_of(options),
+        runtime_of(options),
         options.quiet,
         platform=options.platform,
         insecure=options.insecure,
@@ -41,7 +43,7 @@ def run(line: "CommandLine") -> None:
     write(f"{image.digest}\n")
 
 
-def pulled(name: str, store: "Store", quiet: bool = False, **more: "Any") -> Image:
+def pulled(name: str, store: "Store", runtime: "Runtime", quiet: bool = False, **more: "Any") -> Image:
     """Pull an image, with the credentials of this environment, and show the progress on a terminal.
 
     :param more: further arguments of :meth:`~ocirt.Image.pull`.
@@ -50,7 +52,9 @@ def pulled(name: str, store: "Store", quiet: bool = False, **more: "Any") -> Ima
     name = str(parse(name))
     logging.getLogger("oras.logger").setLevel(logging.CRITICAL)  # errors are one line, which ocirt writes
     with shown(not quiet and os.isatty(2), name) as progress:
-        return Image.pull(name, store=store, progress=progress, **{"auth_files": default_files(os.environ), **more})
+        return Image.pull(
+            name, store=store, runtime=runtime, progress=progress, **{"auth_files": default_files(os.environ), **more}
+        )
 
 
 @contextmanager

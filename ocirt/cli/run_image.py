@@ -9,12 +9,14 @@ from ..failures import NoImage
 from ..images import containers, remove
 from ..images.image import Image
 from ..images.names import is_digest
+from ..images.process import settings_of
+from ..images.volumes import mounts_of
 from ..model.request import checked_id
 from . import spec
 from .create import execute
 from .pull import pulled
 from .root import root_of
-from .store import store_of
+from .store import runtime_of, store_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +45,28 @@ def run(line: "CommandLine") -> "Never":
     image = _image(line, store)
     with store.adding():
         directory = containers.make(store, root_of(options), id, image)
+    try:
+        with store.errors():
+            _make_bundle(line, image, store, directory)
+        given = line.words[len(line.start) + 1 :]
+        flags = [
+            each for each in given[: given.index("--")] if each.removeprefix("--").partition("=")[0] not in OF_IMAGE
+        ]
+        execute(
+            line.executable,
+            [*line.start, "run", *flags, f"--bundle={directory}", "--rootfs-annotations=true", "--", id],
+        )
+    except BaseException:
+        remove.remove_tree(directory)
+        raise
+
+
+def _make_bundle(line: "CommandLine", image: Image, store: "Store", directory: str) -> None:
+    """Write config.json into the container's directory.
+
+    :raises OcirtError: the image's config is broken, or a flag is wrong.
+    """
+    options = line.options
     config = image.container_config(
         _base(os.isatty(0) and not options.detach or bool(options.console_socket)),
         line.arguments[1:] or None,
@@ -53,26 +77,21 @@ def run(line: "CommandLine") -> "Never":
         work=os.path.join(directory, "work"),
         mountpoint=os.path.join(directory, "rootfs"),
     )
-    # The directories end with the container, whoever deletes it. If nobody does, the next use of the store removes them.
+    config["mounts"] += mounts_of(image.layers, settings_of(image.config).get("Volumes") or {}, directory)
+    # The directories end with the container, whoever deletes it. If nobody does, the next run --image removes them.
     hook = [sys.executable, "-I", "-S", "-B", os.path.abspath(remove.__file__), directory]
     config["hooks"] = {"poststop": [{"path": hook[0], "args": hook, "timeout": HOOK_TIMEOUT}]}
-    with store.errors(), open(os.path.join(directory, "config.json"), "x") as file:
+    with open(os.path.join(directory, "config.json"), "x") as file:
         json.dump(config, file)
-    given = line.words[len(line.start) + 1 :]
-    flags = [each for each in given[: given.index("--")] if each.removeprefix("--").partition("=")[0] not in OF_IMAGE]
-    execute(
-        line.executable,
-        [*line.start, "run", *flags, f"--bundle={directory}", "--rootfs-annotations=true", "--", id],
-    )
 
 
 def _image(line: "CommandLine", store: "Store") -> Image:
     try:
-        return Image.find(line.options.image, store=store)
+        return Image.find(line.options.image, store=store, runtime=runtime_of(line.options))
     except NoImage:
         if is_digest(line.options.image):
             raise
-    return pulled(line.options.image, store)
+    return pulled(line.options.image, store, runtime_of(line.options))
 
 
 def _base(terminal: bool) -> "dict[str, Any]":

@@ -3,6 +3,8 @@
 import os
 
 from ..images.store import Store, default_path
+from ..library.runtime import Runtime
+from .root import root_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +16,11 @@ UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 def store_of(options: "Namespace") -> Store:
     """The content store: ``--store``, or :func:`~ocirt.images.store.default_path` for this environment."""
     return Store(options.store or default_path(os.environ))
+
+
+def runtime_of(options: "Namespace") -> Runtime:
+    """The executable whose containers unpack layers, with the command line's directory of states."""
+    return Runtime(root=root_of(options))
 
 
 def shown_size(size: int) -> str:

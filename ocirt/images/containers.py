@@ -47,11 +47,18 @@ def started(pid: int) -> int | None:
 
 
 def make(store: Store, root: str, id: str, image: Image) -> str:
-    """Make the directories of a container. The caller is in :meth:`.store.Store.adding`.
+    """Make the directories of a container, and remove those that are left of others. The caller is in
+    :meth:`.store.Store.adding`.
 
     :returns: the directory, with ``rootfs``, ``upper`` and ``work`` in it.
     :raises StateError: a container with this id has one already.
     """
+    with store.locked("containers"):
+        return _make(store, root, id, image)
+
+
+def _make(store: Store, root: str, id: str, image: Image) -> str:
+    _remove_left(store)
     path = store.at("containers", id)
     record = _read(path)
     if record is not None and record.is_used():
@@ -60,7 +67,6 @@ def make(store: Store, root: str, id: str, image: Image) -> str:
     made = Record(os.path.abspath(root), id, image.digest, pid, started(pid) or 0)
     new = store.temporary()
     with store.errors():
-        remove_tree(path)
         os.mkdir(new, 0o700)
         for name in ("rootfs", "upper", "work"):
             os.mkdir(os.path.join(new, name), 0o755)
@@ -84,7 +90,12 @@ def roots(store: Store) -> list[str]:
 
 
 def remove_left(store: Store) -> None:
-    """Remove what is left of containers that do not exist any more. The caller holds the store's lock alone."""
+    """Remove what is left of containers that do not exist any more. The caller is in :meth:`.store.Store.removing`."""
+    with store.locked("containers"):
+        _remove_left(store)
+
+
+def _remove_left(store: Store) -> None:
     for id in os.listdir(store.at("containers")):
         path = store.at("containers", id)
         record = _read(path)

@@ -172,9 +172,12 @@ class Image:
         chosen, limit = _store(store), size("max_size", max_size)
         known = chosen.names()
         whole, digest = _among(known, image)
+        missing = NoImage(f"image {image}: not in the store {chosen.path}; `ocirt pull {image}` gets it")
+        if digest is None:
+            raise missing
         with chosen.adding():
-            if digest is None or not chosen.has_blob(digest):
-                raise NoImage(f"image {image}: not in the store {chosen.path}; `ocirt pull {image}` gets it")
+            if not chosen.has_blob(digest):
+                raise missing
             return cls._opened(chosen, whole, digest, limit, runtime)
 
     def push(

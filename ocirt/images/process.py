@@ -47,10 +47,12 @@ def user_of(layers: Sequence[str], text: str) -> User:
     name, colon, group = text.partition(":")
     merged = Merged(layers)
     accounts, groups = _table(merged, "/etc/passwd", 4), _table(merged, "/etc/group", 3)
-    known = next((each for each in accounts if name in (each[0], each[2])), None)
+    is_number = name.isascii() and name.isdigit()
+    # A number is never the name of a user (CVE-2016-3697).
+    known = next((each for each in accounts if name == each[2 if is_number else 0]), None)
     if not name:
         uid, gid = 0, 0
-    elif name.isascii() and name.isdigit():
+    elif is_number:
         uid, gid = _id(name, "User", text), 0 if known is None else _id(known[3], "/etc/passwd", ":".join(known))
     elif known is None:
         raise ImageError(f"image config: config.User: found {text!r}, and /etc/passwd of the image has no user {name}")
@@ -152,8 +154,8 @@ def config_for(
     wanted = user if user is not None else settings.get("User") or ""
     if wanted:
         found = user_of(layers, wanted)
-        process["user"] = {**(process.get("user") or {}), **found.to_json()}
-        _map_only(config, found)
+        if not _has_one_user(config):
+            process["user"] = {**(process.get("user") or {}), **found.to_json()}
     notes = config["annotations"] = dict(config.get("annotations") or {})
     if digest:
         notes[IMAGE] = digest
@@ -171,17 +173,13 @@ def _environment(base: list[str], image: list[str], given: Mapping[str, str]) ->
     return [f"{name}={value}" for name, value in found.items()]
 
 
-def _map_only(config: dict[str, Any], user: User) -> None:
-    """Let the one user of a user namespace have the image's numbers: a caller without root's rights has only its own
-    user to map, and all files of the image belong to it.
+def _has_one_user(config: Mapping[str, Any]) -> bool:
+    """Does the container's user namespace have only one user? A caller without root's rights has only itself to map: in
+    the container it is root, to whom all files of the image belong.
     """
     linux = config.get("linux") or {}
-    for name, number in (("uidMappings", user.uid), ("gidMappings", user.gid)):
-        maps = linux.get(name)
-        if os.geteuid() != 0 and maps and len(maps) == 1 and maps[0].get("size") == 1:
-            linux[name] = [{**maps[0], "containerID": number}]
-            if name == "gidMappings":
-                config["process"]["user"].pop("additionalGids", None)
+    maps = [each for name in ("uidMappings", "gidMappings") for each in linux.get(name) or ()]
+    return bool(maps) and all(each.get("size") == 1 for each in maps) and os.geteuid() != 0
 
 
 def joined(paths: Sequence[str]) -> str:

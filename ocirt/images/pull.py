@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..failures import ImageError, NoImage
 from ..library.runtime import Runtime
-from . import credentials, documents
+from . import cancel, credentials, documents
 from .documents import Descriptor, Manifest
 from .names import Name
 from .registry import Registry
@@ -100,7 +100,7 @@ def _manifest(registry: Registry, name: Name, platform: str | None) -> tuple[str
 
 def _add(store: Store, registry: Registry, manifest: Manifest, options: Options) -> None:
     """Add what a manifest names."""
-    cancelled, lock = threading.Event(), threading.Lock()
+    cancelled, lock = cancel.current(), threading.Lock()
 
     def say(phase: str, each: Descriptor, count: int) -> None:
         with lock:

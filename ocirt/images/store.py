@@ -45,7 +45,7 @@ INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 NAME = "org.opencontainers.image.ref.name"
 """The annotation of a manifest in index.json that has the image's name."""
 
-MOUNT_POINTS = ("dev", "proc", "sys")
+MOUNT_POINTS = ("dev", "proc", "sys", "tmp")
 """Directories of ``base``, so that an image without them can be the root file system of a container."""
 
 CHUNK = 1 << 20
@@ -116,13 +116,21 @@ class Store:
         with self.errors():
             self._make()
             with _locked(self.at("lock"), fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
-                if alone:
+                if alone >= 0:
                     self.clear_temporary()
-        with _locked(self.at("lock"), fcntl.LOCK_SH):
+        with self.shared():
             if not os.path.isfile(self.at("oci-layout")):
                 with self.errors(), self.replaced("oci-layout") as file:
                     file.append(json.dumps(FORMAT).encode())
             yield
+
+    @contextmanager
+    def shared(self) -> Iterator[int]:
+        """Hold the store's lock, shared. The value is its descriptor: a child that gets it holds the lock, too, even
+        after the end of this process.
+        """
+        with _locked(self.at("lock"), fcntl.LOCK_SH) as fd:
+            yield fd
 
     @contextmanager
     def removing(self) -> Iterator[None]:
@@ -348,19 +356,16 @@ class Store:
 
 
 @contextmanager
-def _locked(path: str, kind: int) -> Iterator[bool]:
-    """Hold a lock of flock(2).
-
-    :returns: False if the lock is not free and ``kind`` has LOCK_NB.
-    """
+def _locked(path: str, kind: int) -> Iterator[int]:
+    """Hold a lock of flock(2). The value is its descriptor, -1 if the lock is not free and ``kind`` has LOCK_NB."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         try:
             fcntl.flock(fd, kind)
         except BlockingIOError:
-            yield False
+            yield -1
         else:
-            yield True
+            yield fd
     finally:
         os.close(fd)
 

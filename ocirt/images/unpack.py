@@ -94,7 +94,9 @@ def _add(
             os.mkdir(root, 0o700)
             source = os.open(store.blob(blob), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            found = _run(path, root, source, [kind, str(max_size)], runtime, f"layer {blob}")
+            # If this process is killed, its container lives for a moment: what it writes to is not removed meanwhile.
+            with store.shared() as lock:
+                found = _run(path, root, (source, lock), [kind, str(max_size)], runtime, f"layer {blob}")
         finally:
             os.close(source)
     finally:
@@ -110,13 +112,16 @@ def _add(
     return found
 
 
-def _run(path: str, root: str, source: int, how: list[str], runtime: Runtime, what: str) -> dict[str, Any]:
-    """Run the program, and return what it has printed."""
+def _run(path: str, root: str, fds: tuple[int, int], how: list[str], runtime: Runtime, what: str) -> dict[str, Any]:
+    """Run the program, and return what it has printed.
+
+    :param fds: its standard input, and the store's lock.
+    """
     zstandard = _folder_of_zstandard()
     words = ["chown" if os.geteuid() == 0 else "own", *how, *([zstandard] if zstandard else [])]
     config = _config([sys.executable, "-I", "-S", "-B", PROGRAM, *words], path, zstandard)
     output = Output(OUTPUT_MAX)
-    streams = Streams.open(source, PIPE, PIPE)
+    streams = Streams.open(fds[0], PIPE, PIPE)
     try:
         drive(
             lifecycle.run(
@@ -124,7 +129,7 @@ def _run(path: str, root: str, source: int, how: list[str], runtime: Runtime, wh
                 lifecycle.Bundle(None, config, root),
                 lifecycle.new_id(),
                 streams,
-                (),
+                fds[1:],
                 b"",
                 None,
                 output,

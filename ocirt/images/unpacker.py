@@ -37,6 +37,7 @@ KEPT = ("user.", "security.capability")
 OVERLAY = "user.overlay."
 NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL)
 CHUNK = 1 << 20
+PATH_MAX, ID_MAX = 4000, 2**32 - 2
 DIRECTORY_MODE = 0o755
 """Of a directory that an archive uses and does not contain."""
 CAPABILITY_VERSION_3, CAP_SYS_CHROOT = 0x20080522, 18
@@ -91,6 +92,8 @@ def path_of(name: str) -> str:
     if "\0" in name:
         raise Refused(f"found the name {name!r} with a NUL")
     path = os.path.normpath(name.lstrip("/") or ".")
+    if len(path.encode("utf-8", "surrogateescape")) > PATH_MAX:
+        raise Refused(f"found the name {name[:80]!r}..., which is longer than {PATH_MAX} bytes")
     if path == ".." or path.startswith("../"):
         raise Refused(f"found the name {name!r}, which leads out of the layer")
     return path
@@ -212,6 +215,8 @@ class Layer:
     def set_attributes(self, entry: tarfile.TarInfo, path: str) -> None:
         if entry.islnk():  # they are the target's
             return
+        if not (0 <= entry.uid <= ID_MAX and 0 <= entry.gid <= ID_MAX):  # chown(2) takes -1 for no change
+            raise Refused(f"{path!r}: found the owner {entry.uid}:{entry.gid}, expected numbers up to {ID_MAX}")
         if self.chowns:
             os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
         if not entry.issym():

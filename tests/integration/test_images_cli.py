@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 
@@ -12,6 +13,8 @@ from tests.integration.harness import LIMIT, cgroups_path, remove_cgroups
 from tests.integration.registry import fake_registry
 
 NAME = "example.org/tool:1"
+NO_CGROUPS = ("--cgroup-manager", "disabled")
+"""A config that is made from an image cannot name a cgroup of the tests' own."""
 
 
 @pytest.fixture
@@ -50,6 +53,7 @@ def layout(tmp_path, image):
             "Cmd": ["echo $COLOR; id -u; id -G; pwd; cat /etc/new; ls /etc /full"],
             "User": "me",
             "WorkingDir": "/data",
+            "Volumes": {"/full": {}, "/made/here": {}},
         },
     )
     return made
@@ -70,13 +74,14 @@ def loaded(ocirt, layout, store):
 
 
 def test_an_image_runs(ocirt, loaded):
-    assert ocirt.ok("run", "--image", NAME, "--store", loaded, "c1").out == SEEN
+    assert ocirt.ok(*NO_CGROUPS, "run", "--image", NAME, "--store", loaded, "c1").out == SEEN
     assert os.listdir(loaded / "containers") == []  # its writable layer has ended with it
 
 
 def test_a_command_replaces_the_images(ocirt, loaded):
     """What follows the id is the command's, flags included."""
     done = ocirt.ok(
+        *NO_CGROUPS,
         "run",
         "--store",
         loaded,
@@ -94,13 +99,58 @@ def test_a_command_replaces_the_images(ocirt, loaded):
 
 def test_what_a_container_writes_is_its_own(ocirt, loaded):
     for _ in range(2):
-        done = ocirt.ok("run", "--image", NAME, "--store", loaded, "c1", "ls /data; touch /data/x; ls /data")
+        done = ocirt.ok(
+            *NO_CGROUPS, "run", "--image", NAME, "--store", loaded, "c1", "ls /data; touch /data/x; ls /data"
+        )
         assert done.out == "x\n"
+
+
+def test_volumes_are_no_part_of_the_layer(ocirt, loaded):
+    """They begin with what the image has there."""
+    done = ocirt.ok(
+        *NO_CGROUPS,
+        "run",
+        "--keep",
+        "--image",
+        NAME,
+        "--store",
+        loaded,
+        "--user=0",
+        "c1",
+        "touch /full/x /made/here/y; ls /full /made/here",
+    )
+    assert done.out == "/full:\nnew\nx\n\n/made/here:\ny\n"
+    (folder,) = (loaded / "containers").iterdir()
+    assert not any(name in ("x", "y") for _, _, files in os.walk(folder / "upper") for name in files)
+    assert len(list((folder / "volumes").glob("*/upper/*"))) == 2
+    ocirt.ok("delete", "c1")
+    assert os.listdir(loaded / "containers") == []
+
+
+def test_what_is_left_of_a_container_is_removed(ocirt, loaded):
+    """A container whose state is gone without a delete: after a boot, for example."""
+    ocirt.ok(*NO_CGROUPS, "run", "--keep", "--image", NAME, "--store", loaded, "c1", "true")
+    shutil.rmtree(ocirt.root / "c1")
+    assert os.listdir(loaded / "containers") == ["c1"]
+    ocirt.ok(*NO_CGROUPS, "run", "--image", NAME, "--store", loaded, "c2", "true")
+    assert os.listdir(loaded / "containers") == []
+
+
+def test_an_id_is_taken(ocirt, loaded):
+    ocirt.ok(*NO_CGROUPS, "run", "--keep", "--image", NAME, "--store", loaded, "c1", "touch /data/x")
+    assert "delete that first" in ocirt.fails(*NO_CGROUPS, "run", "--image", NAME, "--store", loaded, "c1", "true")
+    assert os.listdir(loaded / "containers/c1/upper/data") == ["x"]
+    assert "no user nobody" in ocirt.fails(
+        *NO_CGROUPS, "run", "--image", NAME, "--store", loaded, "--user=nobody", "c2", "true"
+    )
+    assert os.listdir(loaded / "containers") == ["c1"]
 
 
 def test_a_detached_container_keeps_its_image(ocirt, loaded):
     """rmi takes the name, and the layers go with the container."""
-    ocirt.ok("run", "--detach", "--image", NAME, "--store", loaded, "--user", "0", "c1", "sleep 100 || cat")
+    ocirt.ok(
+        *NO_CGROUPS, "run", "--detach", "--image", NAME, "--store", loaded, "--user", "0", "c1", "sleep 100 || cat"
+    )
     assert len(os.listdir(loaded / "containers")) == 1
     assert ocirt.ok("rmi", "--store", loaded, NAME).out == f"{NAME}\n"
     assert len(os.listdir(loaded / "layers")) == 2
@@ -116,7 +166,7 @@ def test_an_image_that_is_not_there_is_pulled(ocirt, layout, store, tmp_path):
         pulled = ocirt.ok("pull", "--insecure", "--store", store, f"{server.host}/tool:1")
         assert pulled.out == layout.manifests[0]["digest"] + "\n"
         assert ocirt.ok("images", "--quiet", "--store", store).out == f"{server.host}/tool:1\n"
-    message = ocirt.fails("run", "--image", "127.0.0.1:1/tool", "--store", store, "c1")
+    message = ocirt.fails(*NO_CGROUPS, "run", "--image", "127.0.0.1:1/tool", "--store", store, "c1")
     assert "127.0.0.1:1" in message and "refused" in message
 
 

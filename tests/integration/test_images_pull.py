@@ -1,5 +1,6 @@
 """Pulling images from registries: Debian's, and one that misbehaves. All on loopback."""
 
+import asyncio
 import base64
 import json
 import os
@@ -7,11 +8,13 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from ocirt import Image, ImageError, NoImage
+from ocirt.images import aio as images
 from ocirt.images import registry as client
 from tests.images import Layout, digest, directory, entry, layer
 from tests.integration.harness import LIMIT, TREE
@@ -176,6 +179,26 @@ def test_an_exception_of_progress_ends_the_pull(fake, pull, store):
     with pytest.raises(KeyboardInterrupt):
         pull(f"{fake.host}/tool", progress=stop)
     assert left(store) == []
+
+
+def test_a_cancelled_task(fake, store, runtime):
+    """With asyncio: the pull stops at the next part, and leaves nothing."""
+    fake.slow = 0.2
+    began = threading.Event()
+
+    async def main():
+        options = {"store": store, "runtime": runtime, "insecure": True, "auth_files": []}
+        task = asyncio.create_task(images.pull(f"{fake.host}/tool", progress=lambda _: began.set(), **options))
+        while not began.is_set():
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert left(store) == []
+        assert files(await images.pull(f"{fake.host}/tool", **options)) == ["a", "b"]
+        assert files(await images.find(f"{fake.host}/tool", store=store, runtime=runtime)) == ["a", "b"]
+
+    asyncio.run(main())
 
 
 PULL = """

@@ -1,0 +1,54 @@
+"""Images for asyncio: the same functions as :meth:`ocirt.Image.pull`, :meth:`~ocirt.Image.load`,
+:meth:`~ocirt.Image.find`, and :func:`.prune.prune`, awaited.
+
+    from ocirt.images import aio as images
+
+    image = await images.pull("python:3.13-slim")
+
+Each works in a thread. A cancelled task ends when its thread has: a pull stops at the next part that arrives, the
+others complete their work first. Nothing half done remains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
+
+from . import cancel
+from . import prune as pruning
+from .image import Image
+
+__all__ = ["find", "load", "prune", "pull"]
+
+Parameters = ParamSpec("Parameters")
+Value = TypeVar("Value")
+
+
+def _awaited(call: Callable[Parameters, Value]) -> Callable[Parameters, Coroutine[Any, Any, Value]]:
+    """The coroutine function that runs ``call`` in a thread."""
+
+    @wraps(call)
+    async def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Value:
+        context = contextvars.copy_context()
+        cancelled = context.run(cancel.begin)
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(None, partial(context.run, call, *args, **kwargs))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            cancelled.set()
+            await asyncio.wait([work])
+            if not work.cancelled():
+                work.exception()  # it is that the work was cancelled, and it has been seen
+            raise
+
+    return run
+
+
+pull = _awaited(Image.pull)
+load = _awaited(Image.load)
+find = _awaited(Image.find)
+prune = _awaited(pruning.prune)
