@@ -28,13 +28,14 @@ def page() -> str:
         if title == "Errors":
             text.append("\n[Errors](library.md#errors) says which call raises which.\n")
         text += [f"\n::: ocirt.{name}\n" for name in names]
-    return "".join(
-        [
-            *text,
-            "\n## asyncio\n",
-            *[f"\n::: ocirt.aio.{name}\n" for name in ("run", "Container", "Process", "Sandbox", "Live", "Snapshot")],
-        ]
-    )
+    others = [
+        name for name in public if getattr(getattr(ocirt.aio, name, None), "__module__", "").startswith("ocirt.aio")
+    ]
+    return "".join([*text, "
+## asyncio
+", *[f"
+::: ocirt.aio.{name}
+" for name in others]])
 
 
 def summary(each: object) -> str:

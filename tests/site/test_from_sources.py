@@ -57,6 +57,8 @@ def test_the_page_of_the_library_has_each_public_name():
     page = library.page()
     for name in set(ocirt.__all__) - {"aio"}:
         assert f"\n::: ocirt.{name}\n" in page and f"| [`{name}`](#ocirt.{name}) | " in page
+    for name in ("run", "Container", "Pool", "Process"):
+        assert f"\n::: ocirt.aio.{name}\n" in page
 
 
 def test_messages_of_python():

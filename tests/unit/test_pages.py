@@ -25,7 +25,9 @@ def commands(text):
     lines += re.findall(r"`((?:[A-Z_]+=\S+ )?ocirt [^`]*)`", re.sub(r"\n *", " ", text))
     for line in lines:
         words = re.split(r" (?:[|;]|\|\||&&) ", line.partition("  #")[0])[0].strip()
-        if words.startswith("ocirt ") and "…" not in words and "..." not in words:
+        # A shell could not read a parenthesis that is not quoted: such a line is output.
+        is_output = "(" in re.sub(r"'[^']*'|\"[^\"]*\"", "", words)
+        if words.startswith("ocirt ") and "…" not in words and "..." not in words and not is_output:
             yield shlex.split(words.rstrip(";"))
 
 
@@ -36,7 +38,7 @@ def test_commands_have_flags_that_exist(page):
         if any(word == verb for word in given for verb in VERBS) and "--help" not in words:
             verb = next(word for word in given if word in VERBS)
             rest = words[words.index(verb) + 1 :]
-            if "ID" in VERBS[verb].arguments and all(word.startswith("-") for word in rest):
+            if re.match("ID|FILE", VERBS[verb].arguments) and all(word.startswith("-") for word in rest):
                 continue  # the name of a verb in a sentence, perhaps with a flag
             try:
                 parse(words)
