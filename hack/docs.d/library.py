@@ -31,11 +31,7 @@ def page() -> str:
     others = [
         name for name in public if getattr(getattr(ocirt.aio, name, None), "__module__", "").startswith("ocirt.aio")
     ]
-    return "".join([*text, "
-## asyncio
-", *[f"
-::: ocirt.aio.{name}
-" for name in others]])
+    return "".join([*text, "\n## asyncio\n", *[f"\n::: ocirt.aio.{name}\n" for name in others]])
 
 
 def summary(each: object) -> str:

@@ -19,8 +19,7 @@ from ..plan.steps import (
     WritePidFile,
 )
 from . import devices, hooks, notify, paths, sysctl
-from .annotations import further_restrictions
-from .container import Container, warn_of_doubts
+from .container import Container, further_restrictions, warn_of_doubts
 from .namespaces import MOUNT
 from .process import Process, check_terminal, every_cpu
 from .seccomp import Seccomp

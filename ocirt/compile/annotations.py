@@ -85,10 +85,8 @@ def check(config: "Config", request: "Request", cgroup: "Driver") -> "list[Step]
     return steps + _check_subgroup(config, cgroup)
 
 
-def further_restrictions(config: "Config", request: "Request", host: "Host", plan: "Plan") -> "Hardening | None":
-    """What annotations restrict further, if the caller lets them; ``None`` if that is nothing."""
-    if not request.hardening_annotations:
-        return None
+def further_restrictions(config: "Config", host: "Host", plan: "Plan") -> "Hardening | None":
+    """What annotations restrict further; ``None`` if that is nothing. The caller lets them."""
     rules, cores = config.annotation(LANDLOCK), config.annotation(CORESCHED)
     if rules is None and cores is None:
         return None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..model.request import Request
     from ..model.text import AnyText
     from ..plan.steps import Step
+    from .hardening import Hardening
     from .rdt import Rdt
 
 
@@ -93,6 +94,15 @@ def warn_of_doubts(plan: Plan, beneath: str = "") -> "list[Step]":
         for at, (found, expected, instead) in plan.trace.doubts.items()
         if at.startswith(beneath)
     ]
+
+
+def further_restrictions(config: "Config", request: "Request", host: "Host", plan: Plan) -> "Hardening | None":
+    """What annotations restrict further, if the caller lets them; ``None`` if that is nothing."""
+    if not request.hardening_annotations:
+        return None
+    from . import annotations  # rare
+
+    return annotations.further_restrictions(config, host, plan)
 
 
 def facts(

@@ -30,8 +30,7 @@ from ..plan.steps import (
     WritePidFile,
 )
 from . import bits
-from .annotations import further_restrictions
-from .container import facts, warn_of_doubts
+from .container import facts, further_restrictions, warn_of_doubts
 from .namespaces import MAPPINGS, TIME, Namespaces
 from .process import LINUX, Process, check_terminal, every_cpu
 from .rootfs import Rootfs

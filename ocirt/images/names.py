@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from ..errors import RequestError
+from ..model.processor import GO_NAMES
 
 DEFAULT_REGISTRY, DEFAULT_TAG = "docker.io", "latest"
 
@@ -17,16 +18,6 @@ _REGISTRY = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LONGEST = 255
-
-_MACHINES = {
-    "aarch64": "arm64",
-    "armv6l": "arm/v6",
-    "armv7l": "arm/v7",
-    "i386": "386",
-    "i686": "386",
-    "x86_64": "amd64",
-}
-"""The kernel's names of machines that the image specification names otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +87,7 @@ def is_digest(text: object) -> TypeGuard[str]:
 def host_platform() -> str:
     """The platform of this host, as images name it: ``linux/amd64``."""
     machine = os.uname().machine
-    return f"linux/{_MACHINES.get(machine, machine)}"
+    return f"linux/{GO_NAMES.get(machine, machine)}"
 
 
 def platform_of(text: str | None) -> tuple[str, str, str]:

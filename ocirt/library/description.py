@@ -54,7 +54,7 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A directory of the host in a sandbox, which programs may change: the host's directory stays as it is, until
+    """A directory of the host in a sandbox, which programs may change: the host's directory does not change before
     ``apply()`` of a run's changes. Nothing is copied: the changes lie in an overlay. Nobody may change the directory on
     the host while a sandbox uses it.
 

@@ -46,7 +46,7 @@ static void use(const struct program *p) {
   for (unsigned i = 0; i < SECTION_COUNT; i++) {
     for (const struct step *step = section_first(p, i), *end = section_end(p, i); step < end; step = next_step(step)) {
       static const char *const kinds[] = {
-#define X(name, code, size, sentence, kinds) kinds,
+#define X(name, code, size, sentence, kinds, trace_kind, trace_name) kinds,
           EACH_STEP(X)
 #undef X
       };

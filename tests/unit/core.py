@@ -26,6 +26,7 @@ SOURCES = (
     "program/scan.c",
     "program/program.c",
     "base/text.c",
+    "base/trace.c",
     "base/memory.c",
     "base/files.c",
     "base/log.c",

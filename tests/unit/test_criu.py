@@ -265,6 +265,7 @@ def test_the_steps():
         "TalkToCriu",
         "RunHook",
         "TalkToCriu",
+        "RunWithin",  # which makes the rootfs private
         "TalkToCriu",
         "Close",
         "FinishRestore",
@@ -277,7 +278,8 @@ def test_the_steps():
         {"until": "", "log": "/i/restore.log"},
     ]
     assert names(made, "stage") == ["ResetAffinity", "SetPropagation", "OpenRootfs", "PlaceCriuRoot", "ExecCriu"]
-    assert not (made.init or made.exec_program or made.after_start or made.in_restored_mntns)
+    assert not (made.init or made.exec_program or made.after_start)
+    assert names(made, "in_restored_mntns") == ["JoinContainer", "EnterRoot", "SetMountAttributes"]
     (spawn,), (criu,) = steps(made, "host", "Spawn"), steps(made, "stage", "ExecCriu")
     assert (spawn.section, spawn.flags) == ("stage", 0x20000) and values(criu) == CRIU
 

@@ -178,7 +178,7 @@ def recorded(run: Run) -> None:
     for number in range(run.rounds):
         run.say("with a record", number + 1, run.rounds)
         for pattern in random.sample([RECORDED, UNRECORDED], 2):
-            options = ["--trace", file] if pattern == RECORDED else []
+            options: list[Word] = ["--trace", file] if pattern == RECORDED else []
             file.unlink(missing_ok=True)
             with run.container(ours, kind="-recorded") as container:
                 bundle, name = container.bundle, container.name

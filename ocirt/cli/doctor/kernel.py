@@ -5,6 +5,7 @@ import os
 
 from ...compile.capabilities import BITS
 from ...model.host import OLDEST_KERNEL
+from ...model.processor import has_old_numbers
 from .finding import Finding, fault, good, note
 
 TYPE_CHECKING = False
@@ -85,7 +86,7 @@ def _calls(host: "Host") -> "Iterator[Finding]":
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
-    column = 0 if os.uname().machine == "x86_64" else 1
+    column = 0 if has_old_numbers(os.uname().machine) else 1
     calls, old_calls = dict(CALLS), dict(OLD_CALLS)
     if host.permitted & BITS["CAP_SYS_ADMIN"]:
         calls |= FOR_ROOT

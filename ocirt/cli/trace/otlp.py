@@ -42,7 +42,7 @@ def _of_command(command: Command) -> "list[dict[str, Any]]":
 
 
 def _of_span(command: Command, span: Span, trace: str, own: str, above: str) -> "dict[str, Any]":
-    values = {
+    values: dict[str, str | int | bool] = {
         "thread.name": command.threads[span.thread],
         "ocirt.kind": span.kind,
         "ocirt.path": span.path,

@@ -20,7 +20,7 @@ def table(commands: list[Command]) -> str:
     """For each command a line for each span, in the order of their beginnings."""
     blocks = []
     for command in commands:
-        rows = [("start ms", "ms", "process", "kind", "what")]
+        rows: list[tuple[str, ...]] = [("start ms", "ms", "process", "kind", "what")]
         for span in sorted(command.spans, key=lambda each: (each.start, -each.end)):
             depth = len([each for each in command.spans if each.holds(span)])
             what = "  " * depth + span.title + _result(span)
