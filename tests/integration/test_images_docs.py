@@ -41,7 +41,11 @@ def archive(tmp_path, image):
 def test_example(ocirt, runtime, archive, tmp_path, example):
     program = tmp_path / "example.py"
     begin = BEGIN.format(
-        tree=str(TREE), root=str(ocirt.root), environment=dict(runtime.environment), cgroup=cgroups_path("docs")
+        tree=str(TREE),
+        root=str(ocirt.root),
+        environment=dict(runtime.environment),
+        cgroup=cgroups_path("docs"),
+        parent=cgroups_path("sandboxes"),
     )
     assert "/srv/image.tar" in example
     program.write_text(

@@ -53,7 +53,7 @@ CONDITIONS = {
 """What the caller does to itself before it starts the runtime."""
 
 PRINTING = ("doctor", "export", "features", "plan", "cache", "state", "list", "ps", "events")
-OTHERS = {"wait", "diff", "commit", "push", "pull", "load", "images", "rmi", "prune", "bundle"}
+OTHERS = {"wait", "why", "trace", "diff", "commit", "push", "pull", "load", "images", "rmi", "prune", "bundle"}
 """Verbs with tests of their own: they need another container, or a store of images."""
 NEEDING_NULL = ("create", "run", "checkpoint", "restore")
 WITHOUT_NULL = [

@@ -69,7 +69,9 @@ def _maker(top: list[Span], thread: int, now: int) -> Span | None:
     names = {NETWORK: ("BeginNetwork", "TakeNetwork"), STAGE: ("Spawn",), INIT: ("Spawn",)}.get(thread)
     if thread == PYTHON:  # the launcher's last phase before it waits
         return _last(top, lambda span: span.thread == RUNTIME and span.end <= now)
-    return names and _last(top, lambda span: span.name in names and span.thread != thread and span.start <= now)
+    if not names:
+        return None
+    return _last(top, lambda span: span.name in names and span.thread != thread and span.start <= now)
 
 
 def _released_by(top: list[Span], wait: Span) -> Span | None:
