@@ -13,7 +13,6 @@ TYPE_CHECKING = False  # importing `typing` costs time; type checkers know this 
 if TYPE_CHECKING:
     from . import aio as aio
     from .container import Container as Container
-    from .container import Pool as Pool
     from .container import Process as Process
     from .container import run as run
     from .errors import ConfigError as ConfigError
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from .library.streams import DEVNULL as DEVNULL
     from .library.streams import PIPE as PIPE
     from .library.streams import STDOUT as STDOUT
+    from .pools import Pool as Pool
     from .result import CommandFailed as CommandFailed
     from .result import Result as Result
     from .result import SandboxResult as SandboxResult
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "aio": ("aio",),
-    "container": ("Container", "Pool", "Process", "run"),
+    "container": ("Container", "Process", "run"),
     "errors": ("ConfigError", "HostError", "NoContainer", "OcirtError", "RequestError", "StateError"),
     "failures": (
         "ContainerExists",
@@ -76,6 +76,7 @@ _HOMES = {
     "library.sandbox": ("sandbox",),
     "library.streams": ("DEVNULL", "PIPE", "STDOUT"),
     "result": ("CommandFailed", "Result", "SandboxResult"),
+    "pools": ("Pool",),
     "sandboxes": ("Live", "Sandbox", "Snapshot"),
     "state_dir": ("State",),
     "why": ("Why",),

@@ -13,10 +13,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
+ONE_LOOP, ANY_THREAD = "The tasks of one event loop may use it.", "Any thread may use it, several at once."
 AWAIT_OR_ENTER = "\n        Await it, or use it as the head of an ``async with`` block.\n"
 
 DOCSTRINGS = {
-    "container": "Containers, for programs that block: :class:`Container`, :class:`Pool`, :class:`Process` and :func:`run`.",
+    "container": "Containers, for programs that block: :class:`Container`, :class:`Process` and :func:`run`.",
+    "pools": "Pools of containers, for programs that block: :class:`Pool`.",
     "sandboxes": "Sandboxes, for programs that block: :class:`Sandbox`, :class:`Live` and :class:`Snapshot`.",
 }
 """The modules that are made, and the first sentences of their docstrings."""
@@ -34,14 +36,15 @@ ONCE = {
             1,
             "from ..library.blocking import Communicating, HasPipes, Pipes, drive, read_line",
         ),
-        '__all__ = ["Coming", "Container", "Pool", "Process", "run"]': (
-            1,
-            '__all__ = ["Container", "Pool", "Process", "run"]',
-        ),
+        '__all__ = ["Coming", "Container", "Process", "run"]': (1, '__all__ = ["Container", "Process", "run"]'),
         "class Process(HasPipes):": (1, "class Process(Communicating):"),
-        "The tasks of one event loop may use it.": (3, "Any thread may use it, several at once."),
+        ONE_LOOP: (2, ANY_THREAD),
         AWAIT_OR_ENTER: (2, ""),
         "    @coming\n": (2, ""),
+    },
+    "pools": {
+        "from ..library.eventloop import drive": (1, "from ..library.blocking import drive"),
+        ONE_LOOP: (1, ANY_THREAD),
     },
     "sandboxes": {
         "from ..library.eventloop import Coming, Pipes, coming, drive": (

@@ -11,7 +11,8 @@ hack/unasync makes a module for programs that block from each other module of th
 """
 
 from ..library.eventloop import Coming
-from .container import Container, Pool, Process, run
+from .container import Container, Process, run
+from .pools import Pool
 from .sandboxes import Live, Sandbox, Snapshot
 
 __all__ = ["Coming", "Container", "Live", "Pool", "Process", "Sandbox", "Snapshot", "run"]

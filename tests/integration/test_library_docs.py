@@ -25,10 +25,12 @@ sys.path.insert(0, {tree!r})
 import ocirt
 import ocirt.aio
 import ocirt.container
+import ocirt.pools
 import ocirt.sandboxes
 # What the page leaves to defaults is the tests' here: the place of states and of cgroups.
 default = ocirt.Runtime(root={root!r}, environment={environment!r})
 ocirt.aio.container.Runtime = ocirt.container.Runtime = lambda: default
+ocirt.aio.pools.Runtime = ocirt.pools.Runtime = lambda: default
 made, number = ocirt.sandbox, iter(range(1000))
 described, ocirt.sandboxes.Description.__init__ = ocirt.sandboxes.Description.__init__, lambda self, *args, **more: described(
     self, *args, runtime=default, cgroup={parent!r}, **more

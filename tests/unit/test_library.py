@@ -511,10 +511,11 @@ def test_modules_are_small():
     for path in [
         *(ROOT / "ocirt/library").glob("*.py"),
         ROOT / "ocirt/container.py",
+        ROOT / "ocirt/pools.py",
         *(ROOT / "ocirt/aio").glob("*.py"),
         ROOT / "ocirt/result.py",
     ]:
-        assert len(path.read_text().splitlines()) < 720, path
+        assert len(path.read_text().splitlines()) < 650, path
 
 
 def compiled(config):

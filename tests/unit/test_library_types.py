@@ -67,9 +67,11 @@ MODULES = [
     "ocirt",
     "ocirt.aio",
     "ocirt.aio.container",
+    "ocirt.aio.pools",
     "ocirt.container",
     "ocirt.errors",
     "ocirt.failures",
+    "ocirt.pools",
     "ocirt.result",
     "ocirt.state_dir",
 ]

@@ -22,7 +22,7 @@ LAYERS = (
     ("plan",),
     ("cgroups",),
     ("compile",),
-    ("failures", "result", "library", "images", "container", "sandboxes", "aio", "__init__"),
+    ("failures", "result", "library", "images", "container", "pools", "sandboxes", "aio", "__init__"),
     ("criu",),
     ("validate",),
     ("helpers",),
