@@ -11,12 +11,12 @@ others complete their work first. Nothing half done remains.
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 from collections.abc import Callable, Coroutine
-from functools import partial, wraps
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from ..library.eventloop import drive
+from ..library.thread import Stop, in_thread
 from . import cancel
 from . import prune as pruning
 from .image import Image
@@ -32,18 +32,11 @@ def _awaited(call: Callable[Parameters, Value]) -> Callable[Parameters, Coroutin
 
     @wraps(call)
     async def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Value:
-        context = contextvars.copy_context()
-        cancelled = context.run(cancel.begin)
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(None, partial(context.run, call, *args, **kwargs))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            cancelled.set()
-            await asyncio.wait([work])
-            if not work.cancelled():
-                work.exception()  # it is that the work was cancelled, and it has been seen
-            raise
+        def work(stop: Stop) -> Value:
+            cancel.begin(stop)
+            return call(*args, **kwargs)
+
+        return await drive(in_thread(work))
 
     return run
 

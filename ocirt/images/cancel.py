@@ -1,20 +1,19 @@
-"""How a task of asyncio ends the work of a thread (:mod:`.aio`): the thread looks whether it is to end."""
+"""How a task of asyncio ends the work of a thread (:mod:`.aio`): the thread asks whether it is to end."""
 
 from __future__ import annotations
 
-import threading
 from contextvars import ContextVar
 
-_current: ContextVar[threading.Event | None] = ContextVar("cancelled", default=None)
+from ..library.thread import Stop
+
+_current: ContextVar[Stop | None] = ContextVar("cancelled", default=None)
 
 
-def begin() -> threading.Event:
-    """Make the event that ends the work that begins in this context."""
-    event = threading.Event()
-    _current.set(event)
-    return event
+def begin(stop: Stop) -> None:
+    """Let ``stop`` end the work that begins in this thread."""
+    _current.set(stop)
 
 
-def current() -> threading.Event:
-    """The event that ends the work of this context."""
-    return _current.get() or threading.Event()
+def current() -> Stop:
+    """What tells whether the work of this context is to end."""
+    return _current.get() or (lambda: False)

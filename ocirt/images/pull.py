@@ -100,7 +100,10 @@ def _manifest(registry: Registry, name: Name, platform: str | None) -> tuple[str
 
 def _add(store: Store, registry: Registry, manifest: Manifest, options: Options) -> None:
     """Add what a manifest names."""
-    cancelled, lock = cancel.current(), threading.Lock()
+    asked, given_up, lock = cancel.current(), threading.Event(), threading.Lock()
+
+    def is_over() -> bool:
+        return given_up.is_set() or asked()
 
     def say(phase: str, each: Descriptor, count: int) -> None:
         with lock:
@@ -114,12 +117,12 @@ def _add(store: Store, registry: Registry, manifest: Manifest, options: Options)
             received += count
             say("pull", each, received)
 
-        chunks: Iterator[bytes] = registry.blob(each, cancelled.is_set)
+        chunks: Iterator[bytes] = registry.blob(each, is_over)
         store.add_blob(chunks, digest=each.digest, size=each.size, written=written)
 
     def fetch_and_unpack(each: Descriptor, diff_id: str) -> None:
         fetch(each)
-        if not cancelled.is_set():
+        if not is_over():
             say("unpack", each, each.size)
             unpack(store, each.digest, diff_id, max_size=options.max_size, runtime=options.runtime)
             say("done", each, each.size)
@@ -132,11 +135,11 @@ def _add(store: Store, registry: Registry, manifest: Manifest, options: Options)
         try:
             done, _ = wait(works, return_when=FIRST_EXCEPTION)
         except BaseException:
-            cancelled.set()
+            given_up.set()
             pool.shutdown(cancel_futures=True)
             raise
         if any(each.exception() for each in done):
-            cancelled.set()
+            given_up.set()
             pool.shutdown(cancel_futures=True)
     for each in works:
         if not each.cancelled() and (error := each.exception()) is not None and each in done:
