@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import posixpath
 import tarfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -23,18 +24,18 @@ INDEXES_DEEP = 4
 """How many indexes may lead to a manifest."""
 
 
-class Source:
+class Source(ABC):
     """Files by their names in a layout."""
 
     def __init__(self, path: str) -> None:
         self.path = path
 
+    @abstractmethod
     def open(self, name: str) -> IO[bytes]:
         """Open a file.
 
         :raises FileNotFoundError: it does not exist.
         """
-        raise NotImplementedError
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """The content of a file.

@@ -12,6 +12,7 @@ from contextlib import suppress
 from ..errors import OcirtError
 from ..failures import FileError
 from ..images.layer_tar import Archive
+from ..images.node import shown
 from ..images.overlay import TRUSTED, USER, Change, Entry, open_layers, walk
 from .arguments import Size, size
 from .inside import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, SIZE_MAX, openat2, remove_tree, told
@@ -67,9 +68,9 @@ class Changes:
                 old = _text_below(lower, entry.path)
                 new = self._text(path, entry)
                 if old is None or new is None:
-                    lines.append(f"{entry.kind}: {_shown(path)}\n")
+                    lines.append(f"{entry.kind}: {shown(path)}\n")
                     continue
-                begin, end = f"a{_shown(path)}", f"b{_shown(path)}"
+                begin, end = f"a{shown(path)}", f"b{shown(path)}"
                 for line in difflib.unified_diff(old.splitlines(True), new.splitlines(True), begin, end):
                     lines.append(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n")
         return "".join(lines)
@@ -148,14 +149,12 @@ def _check(path: str, entry: Entry, limit: int) -> None:
         inside = posixpath.normpath(posixpath.join("/", posixpath.dirname(entry.path), target))
         climbs = posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), target)).startswith("..")
         if target.startswith("/") or climbs or not inside.startswith("/"):
-            raise FileError(
-                f"apply {_shown(path)}: found a link to {_shown(target)}, which leads out of the copy", path
-            )
+            raise FileError(f"apply {shown(path)}: found a link to {shown(target)}, which leads out of the copy", path)
     elif not stat.S_ISREG(node.status.st_mode):
-        raise FileError(f"apply {_shown(path)}: found a special file, expected a file, a directory or a link", path)
+        raise FileError(f"apply {shown(path)}: found a special file, expected a file, a directory or a link", path)
     elif node.status.st_size > limit:
         raise FileError(
-            f"apply {_shown(path)}: found {node.status.st_size} bytes, expected at most {limit}; max_size= allows more",
+            f"apply {shown(path)}: found {node.status.st_size} bytes, expected at most {limit}; max_size= allows more",
             path,
         )
 
@@ -237,8 +236,3 @@ def _decoded(data: bytes) -> str | None:
         return data.decode()
     except UnicodeDecodeError:
         return None
-
-
-def _shown(path: str) -> str:
-    """``path`` as one line for a person."""
-    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in path)
