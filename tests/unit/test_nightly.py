@@ -1,6 +1,7 @@
 """hack/nightly: the record that it makes of a lane's results, and the page."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -134,6 +135,15 @@ def test_the_lanes_commands_exist():
     assert len({lane.name for lane in LANES}) == len(LANES) >= 5
     for each in LANES:
         assert (TREE / each.command[0]).exists() and str(each.results).startswith(str(TREE / "build/"))
+
+
+def test_every_lane_of_hack_test_runs_in_a_night():
+    """Those without a lane of their own are in the run without arguments."""
+    usage = re.findall(r"^#     hack/test (.*)", (TREE / "hack/test").read_text(), re.MULTILINE)
+    offered = set(re.findall(r"--[a-z]+", " ".join(usage)))
+    of_their_own = {word.partition("=")[0] for lane in LANES for word in lane.command[1:]} - {"--junitxml"}
+    assert offered - of_their_own == {"--unit", "--security", "--fault", "--conformance", "--soak"}
+    assert of_their_own <= offered
 
 
 def test_the_page_is_what_the_recorded_results_say():

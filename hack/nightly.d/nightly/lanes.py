@@ -98,6 +98,10 @@ def aarch64() -> Lane:
 LANES = (
     here("here", "This machine"),
     here("engines", "This machine's engines", "--engines"),
+    here("kubernetes", "A kubelet on this machine", "--kubernetes"),
+    here("site", "The documentation site in this machine's Chromium", "--site"),
+    here("fresh", "Bare Debians, with a clone of the tree", "--fresh"),
+    here("release", "Bare Debians, with the files of a release", "--release"),
     root("trixie"),
     root("forky"),
     root("sid"),
