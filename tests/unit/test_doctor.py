@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
 import resource
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,8 @@ from ocirt.compile.capabilities import BITS
 from ocirt.model.host import Cgroups, Hierarchy
 from tests.unit import plans
 from tests.unit.plans import ALL_CAPABILITIES
+
+TREE = Path(__file__).parents[2]
 
 
 def host(**facts):
@@ -161,6 +166,28 @@ def test_an_engine_that_is_switched(monkeypatch, tmp_path, name, path, text, run
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert getattr(engines, f"_{name}")() == runtime and engines.is_ocirt(runtime)
     assert not engines.is_ocirt("/usr/sbin/runc")
+
+
+@pytest.mark.parametrize("engine", ["podman", "docker", "containerd", "buildah"])
+def test_how_to_switch_an_engine(monkeypatch, engine):
+    """The finding has the lines that the engine's page has, and none of docs/, which an installed ocirt lacks."""
+    program = {"docker": "dockerd"}.get(engine, engine)
+    installed = {program: f"/usr/bin/{program}"}
+    monkeypatch.setattr(engines.shutil, "which", lambda name, path=None: installed.get(name))
+    monkeypatch.setattr(engines, "_toml", lambda path: {})
+    monkeypatch.delenv("BUILDAH_RUNTIME", raising=False)
+    (finding,) = [each for each in engines.examine(host()) if engine in each.found]
+    page = (TREE / f"docs/{engine}.md").read_text()
+    blocks = ["".join(part.split()) for part in re.findall(r"(?:^    .*\n)+", page, re.MULTILINE)]
+    if engine == "docker":
+        assert any(block in "".join(finding.mend.split()) for block in blocks)
+    elif engine == "buildah":
+        assert "BUILDAH_RUNTIME=/usr/local/bin/ocirt" in finding.mend and "oci" in finding.mend
+    else:
+        words = finding.mend.partition("printf ")[2].partition(" >")[0]
+        printed = subprocess.run(["sh", "-c", f"printf {words}"], capture_output=True, text=True, timeout=60).stdout
+        assert "".join(printed.split()) in blocks
+    assert "docs/" not in finding.mend and "\n" not in finding.mend
 
 
 @pytest.fixture

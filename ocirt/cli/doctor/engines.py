@@ -1,4 +1,6 @@
-"""Engines that are installed, and whether their configuration names ocirt (docs/engines.md)."""
+"""Engines that are installed, and whether their configuration names ocirt. What to write into it is in the finding
+itself, because an installed ocirt has no docs/.
+"""
 
 import json
 import os
@@ -15,8 +17,25 @@ if TYPE_CHECKING:
 
     from ...model.host import Host
 
-PAGES = {"podman": "podman", "buildah": "buildah", "dockerd": "docker", "containerd": "containerd"}
-"""Engines -> the page in docs/ that says how to switch it, and how to switch back."""
+PODMAN = """\
+[engine]
+runtime = "ocirt"
+runtime_supports_json = ["crun", "runc", "ocirt"]
+runtime_supports_nocgroup = ["crun", "ocirt"]
+[engine.runtimes]
+ocirt = ["/usr/local/bin/ocirt"]"""
+DOCKER = '{"runtimes": {"ocirt": {"path": "/usr/local/bin/ocirt"}}, "default-runtime": "ocirt"}'
+CONTAINERD = """\
+version = 2
+[plugins."io.containerd.grpc.v1.cri".containerd]
+default_runtime_name = "ocirt"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.ocirt]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.ocirt.options]
+BinaryName = "/usr/local/bin/ocirt\""""
+"""What docs/podman.md, docker.md and containerd.md have a reader paste."""
+PLACE = "/usr/local/bin/ocirt"
+"""Where these settings expect the executable."""
 
 
 def examine(host: "Host") -> "Iterator[Finding]":
@@ -43,10 +62,29 @@ def examine(host: "Host") -> "Iterator[Finding]":
         else:
             yield note(
                 f"{engine} runs containers with {runtime or 'its own default runtime'}",
-                f"docs/{PAGES[engine]}.md says how to switch it",
+                _switch(engine, host.euid),
             )
     if not found:
         yield note("no engine is installed; ocirt runs bundles by itself")
+
+
+def _switch(engine: str, euid: int) -> str:
+    """How to have the engine use ocirt."""
+    settings = "/etc/containers" if euid == 0 else "~/.config/containers"
+    way = {
+        "podman": f"run: mkdir -p {settings}/containers.conf.d && "
+        f"{_printf(PODMAN)} > {settings}/containers.conf.d/ocirt.conf",
+        "buildah": f"run: export BUILDAH_RUNTIME={PLACE} BUILDAH_ISOLATION=oci",
+        "dockerd": f"add to /etc/docker/daemon.json: {DOCKER}, and run: systemctl restart docker",
+        "containerd": f"run: {_printf(CONTAINERD)} >> /etc/containerd/config.toml && systemctl restart containerd "
+        "(a file with another version needs a merge by hand)",
+    }[engine]
+    return way.replace(PLACE, shutil.which("ocirt") or PLACE)
+
+
+def _printf(lines: str) -> str:
+    """The shell's command that prints these lines, itself one line."""
+    return "printf '%s\\n' " + " ".join([f"'{line}'" for line in lines.splitlines()])
 
 
 def is_ocirt(runtime: str) -> bool:
