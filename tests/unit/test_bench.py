@@ -5,7 +5,21 @@ import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
-from bench import BACK, FEW, FLOOR, LINUX_7, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR, BenchError, report, targets
+from bench import (
+    BACK,
+    FEW,
+    FLOOR,
+    INTERPRETER,
+    LINUX_7,
+    MANY,
+    OUR_FLOOR,
+    OURS,
+    PAUSES,
+    SAME_FLOOR,
+    BenchError,
+    report,
+    targets,
+)
 from bench.__main__ import arguments
 from bench.containers import VERBS
 from bench.measure import Alarm, Spawner, count_calls
@@ -37,8 +51,9 @@ def results():
             "floor: create",
             "floor: create without the cgroup mount",
         ):
-            for name in (OURS, "crun", "runc", FLOOR, OUR_FLOOR):
+            for name in (OURS, "crun", "runc", *((FLOOR, OUR_FLOOR) if work.startswith("floor") else ())):
                 made.add(work, pattern, name, *[1000 if name == OURS else 4000] * 3)
+    made.add("create, new shape", BACK, INTERPRETER, 800)
     for name in (OURS, FLOOR):
         made.add("floor: create, host as it is", "", name, 1000)
         made.add("floor: create, host with mounts", "", name, 3000)
@@ -71,7 +86,7 @@ def test_there_and_back():
     again = Results.from_json(made.to_json())
     assert (again.facts, again.series) == (made.facts, made.series)
     assert again.ratio("create", OURS, "runc", BACK) == 0.25 and again.ratio("create", OURS, "other", BACK) is None
-    assert again.runtimes() == [OURS, "crun", "runc", FLOOR, OUR_FLOOR, "bare"]
+    assert again.runtimes() == [OURS, "crun", "runc", FLOOR, OUR_FLOOR, INTERPRETER, "bare"]
 
 
 def on_cgroup2():
@@ -99,6 +114,7 @@ def test_the_part_on_cgroup_v2():
 def test_verdicts():
     found = {(each.work, each.pattern, each.against): each for each in targets.verdicts(results())}
     assert found["create", BACK, "crun"].word == "met" and found["create", BACK, "runc"].word == "**missed**"
+    assert found["create, new shape", BACK, INTERPRETER].measured == 1.25
     assert found["exec true", "", "crun"].word == "not measured"
     noisy = results()
     noisy.series["create", BACK, OURS] = [1000, 1000, 9000, 9000, 9000]
@@ -139,7 +155,7 @@ def test_every_target_of_the_issue_is_judged():
         "floor: create",
         "floor: run",
     }
-    assert all(set(limits) <= {"crun", "runc", FLOOR} and limits for _, _, limits in targets.RATIOS)
+    assert all(set(limits) <= {"crun", "runc", FLOOR, INTERPRETER} and limits for _, _, limits in targets.RATIOS)
 
 
 def test_the_page():

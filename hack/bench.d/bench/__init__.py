@@ -21,7 +21,8 @@ FEW, MANY = "a tenth exists", "many exist"
 """Patterns: how many containers exist."""
 RECORDED, UNRECORDED = "recorded", "not recorded"
 """Patterns: with --trace, and without."""
-
+INTERPRETER = "the bare interpreter"
+"""The column of what a new shape cannot do without: Python as the launcher starts it, with nothing to do."""
 LINUX_7 = "Linux 7"
 """The fact that hack/bench-mounts adds to docs/benchmark.json."""
 

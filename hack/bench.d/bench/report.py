@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from . import BACK, FEW, FLOOR, LINUX_7, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR
+from . import BACK, FEW, FLOOR, LINUX_7, MANY, OUR_FLOOR, OURS, PAUSES
 from .containers import VERBS
 from .plot import bars
 from .results import Results, median, percentile
@@ -71,7 +71,7 @@ METHOD = """
 
 def markdown(results: Results) -> str:
     """The page for a run's :class:`~bench.results.Results`."""
-    runtimes = [name for name in results.runtimes() if name not in (FLOOR, OUR_FLOOR, SAME_FLOOR, "bare")]
+    runtimes = _runtimes(results)
     parts = [
         HEAD,
         _facts(results),
@@ -92,7 +92,7 @@ def markdown(results: Results) -> str:
 
 def svg(results: Results) -> str:
     """The plot: create to delete, back to back and with pauses."""
-    runtimes = [name for name in results.runtimes() if results.samples("life cycle", name, BACK)]
+    runtimes = _runtimes(results)
     groups = [
         (
             f"{work}, pauses" if pattern == PAUSES else work,
@@ -134,9 +134,14 @@ def _figure(value: float | None) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
+def _runtimes(results: Results) -> list[str]:
+    """The columns that are runtimes: they had containers, unlike the floors and the interpreter."""
+    return [name for name in results.runtimes() if results.samples("create", name, BACK)]
+
+
 def _cgroup2(results: Results) -> list[str]:
     """The part of the run on cgroup v2 alone."""
-    runtimes = [name for name in results.runtimes() if name != OUR_FLOOR]
+    runtimes = _runtimes(results)
     return [
         "\n## On cgroup v2 alone, with the runtimes of today's Debian\n",
         _facts(results),

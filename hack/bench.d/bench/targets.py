@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from . import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES, RECORDED, SAME_FLOOR, UNRECORDED
+from . import BACK, FEW, FLOOR, INTERPRETER, MANY, OUR_FLOOR, OURS, PAUSES, RECORDED, SAME_FLOOR, UNRECORDED
 from .results import Results, percentile
 
 RUNC, CRUN = "runc", "crun"
@@ -52,8 +52,8 @@ RATIOS: tuple[tuple[str, str, Mapping[str, float | None]], ...] = (
     ("floor: create", PAUSES, {FLOOR: 1.4}),
     # The target is for a config with a profile whose filter is kept. Without a profile the peers have nothing to
     # compile either.
-    ("create, new shape", BACK, {CRUN: None, RUNC: None}),
-    ("create, new shape", PAUSES, {CRUN: None, RUNC: None}),
+    ("create, new shape", BACK, {CRUN: None, RUNC: None, INTERPRETER: None}),
+    ("create, new shape", PAUSES, {CRUN: None, RUNC: None, INTERPRETER: None}),
     ("create, new shape, known filter", BACK, {CRUN: 2.0, RUNC: 0.6}),
     ("create, new shape, known filter", PAUSES, {CRUN: 1.0, RUNC: 0.6}),
     *[
@@ -80,8 +80,8 @@ CGROUP2: tuple[tuple[str, str, Mapping[str, float | None]], ...] = (
     ("run true", "", {CRUN: 0.35, RUNC: None}),
     ("floor: run", BACK, {OUR_FLOOR: None}),
     ("exec true", "", {CRUN: 0.35, RUNC: None}),
-    ("create, new shape", BACK, {CRUN: 0.80, RUNC: 0.60}),
-    ("create, new shape", PAUSES, {CRUN: 0.80, RUNC: 0.60}),
+    ("create, new shape", BACK, {CRUN: 0.80, RUNC: 0.60, INTERPRETER: None}),
+    ("create, new shape", PAUSES, {CRUN: 0.80, RUNC: 0.60, INTERPRETER: None}),
     ("many containers", "", {CRUN: 0.30, RUNC: None}),
 )
 """The same on cgroup v2 alone, against the runtimes of today's Debian."""

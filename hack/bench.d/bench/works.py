@@ -13,7 +13,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from . import BACK, FEW, MANY, PAUSES, RECORDED, SAME_FLOOR, UNRECORDED, BenchError
+from . import BACK, FEW, INTERPRETER, MANY, PAUSES, RECORDED, SAME_FLOOR, UNRECORDED, BenchError
 from .containers import VERBS, Container, Progress, bundles, children, delete_many, pid_of, resident, start_many
 from .measure import Alarm, Used, Word, count_calls, metered, traced, wait
 from .place import Bundle, Place, Runtime, mounts
@@ -233,8 +233,10 @@ def exec_true(run: Run) -> None:
 
 def never_seen(run: Run, seccomp: dict[str, Any]) -> None:
     """create with a new shape: a property without meaning makes each config different. Then the same with a seccomp
-    profile whose filter is kept.
+    profile whose filter is kept. Beside it the interpreter that ocirt starts for it, with an empty program.
     """
+    ours = run.runtimes[0]
+    interpreter = Path(ours.path).with_name("ocirt-python").read_text().splitlines()[0].removeprefix("#!")
     profiled = with_seccomp(run.place.spec, seccomp)
     for config, work in ((None, "create, new shape"), (profiled, "create, new shape, known filter")):
         for pattern in (BACK, PAUSES):
@@ -244,6 +246,9 @@ def never_seen(run: Run, seccomp: dict[str, Any]) -> None:
                 with run.container(runtime, config, kind="-new", more={key: 1}) as container:
                     run.results.add(work, pattern, runtime.name, container.create().time)
                     container.delete("--force")
+                if runtime is ours:
+                    bare = run.place.spawn(interpreter, "-I", "-S", "-c", "pass")
+                    run.results.add(work, pattern, INTERPRETER, bare.time)
 
 
 def with_seccomp(config: dict[str, Any], seccomp: dict[str, Any]) -> dict[str, Any]:
