@@ -3,7 +3,6 @@
 #include "base/caller.h"
 
 #include <signal.h>
-#include <string.h>
 #include <sys/resource.h>
 
 #include "base/log.h"

@@ -1,6 +1,5 @@
 // Files of cgroups, which the mount of a hierarchy and a path below it name.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
 
 #define NAME_SIZE 256

@@ -1,6 +1,5 @@
 // Explains why the kernel cannot execute a file.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
 
 // Appends the error and, if the interpreter that the file names is missing, that interpreter.

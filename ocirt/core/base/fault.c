@@ -3,7 +3,6 @@
 #include "base/fault.h"
 
 #include "base/log.h"
-#include "base/text.h"
 
 #ifdef OCIRT_FAULT
 #include <signal.h>

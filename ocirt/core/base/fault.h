@@ -1,6 +1,5 @@
 // Test builds only: the runtime ends or stops after a chosen step.
 #pragma once
-#include "base/sys.h"
 
 #ifdef OCIRT_FAULT
 void fault_point(void);

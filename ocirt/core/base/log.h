@@ -1,6 +1,5 @@
 // The log, warnings and errors, and how a verb ends.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
 
 #define LOG_LINE 8192

@@ -1,6 +1,5 @@
 // Memory without malloc, which must not be called after clone3.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
 #include <sys/auxv.h>
 

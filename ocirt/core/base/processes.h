@@ -1,6 +1,5 @@
 // Other processes as /proc shows them, the syntax of container ids, and threads of this process.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
 
 int read_start_time(int pid, uint64_t *start_time); // field 22 of /proc/PID/stat; -ESRCH with 0: no such process

@@ -2,7 +2,6 @@
 // clone3.
 #include "base/signals.h"
 
-#include <sys/wait.h>
 #include <sys/signalfd.h>
 
 void set_signals(uint64_t which, void (*handler)(int)) {

@@ -14,7 +14,13 @@ union rights {
   char space[CMSG_SPACE(PASSED * sizeof(int))];
 };
 
-int socket_pair(int type, int pair[2]) { return (int)sys4(SYS_socketpair, AF_UNIX, type | SOCK_CLOEXEC, 0, pair); }
+int socket_pair(int type, int *ours, int *theirs) {
+  int pair[2], error = (int)sys4(SYS_socketpair, AF_UNIX, type | SOCK_CLOEXEC, 0, pair);
+  if (error < 0) return error;
+  *ours = pair[0];
+  *theirs = pair[1];
+  return 0;
+}
 
 // If the path is too long for a socket address, the address names it through a descriptor in /proc/self/fd.
 int unix_socket(int type, const char *path, size_t length, long call) {

@@ -6,7 +6,7 @@
 // a first byte of 0 makes an abstract name. If the peer does not accept within PEER_SECONDS, -ETIMEDOUT; if it does not
 // read within that time, the send gives -EAGAIN.
 #define PEER_SECONDS 10
-int socket_pair(int type, int pair[2]); // close-on-exec; leaves `pair` as it is if it fails
+int socket_pair(int type, int *ours, int *theirs); // close-on-exec; leaves both as they are if it fails
 int unix_socket(int type, const char *path, size_t length, long call);
 
 // sendmsg(2) and recvmsg(2) with descriptors. A descriptor that was not received is -1; 0 bytes: the peer has closed.

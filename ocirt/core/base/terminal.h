@@ -1,6 +1,5 @@
 // Adjusts the container's terminal to the caller's, for a foreground verb.
 #pragma once
-#include "base/sys.h"
 
 void connect_terminal(int master); // size and line ends; call before the program can ask for them
 

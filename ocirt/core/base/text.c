@@ -193,6 +193,14 @@ void format(struct buffer *to, const char *pattern, ...) {
   va_end(arguments);
 }
 
+char *next_line(char **rest) {
+  char *line = *rest;
+  if (!*line) return 0;
+  *rest += strcspn(line, "\n");
+  if (**rest) *(*rest)++ = 0;
+  return line;
+}
+
 int parse_number(const char *text, int64_t *number) {
   int negative = *text == '-';
   uint64_t value = 0;

@@ -56,6 +56,7 @@ int vformat(struct buffer *to, const char *pattern, va_list arguments);
 // Removes ".", ".." and needless slashes from the text of a path, as clean() in model/text.py does, and returns its new
 // size. `out` needs one byte more than `size`; no NUL is written.
 size_t clean_path(const char *path, size_t size, char *out);
+char *next_line(char **rest); // cuts the next line off a text, without its "\n"; null at the end
 int parse_number(const char *text, int64_t *number); // whole text, decimal; 0 or -1
 
 struct span {

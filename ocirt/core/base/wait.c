@@ -25,14 +25,7 @@ int sys_poll(int fd, short events, int timeout) {
 long clone_process(uint64_t namespaces, int *pidfd) {
   struct clone_args args = {
       .flags = namespaces | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)pidfd, .exit_signal = SIGCHLD};
-  long pid = sys2(SYS_clone3, &args, sizeof args);
-  // An old seccomp profile around the runtime may refuse clone3.
-  if (pid != -ENOSYS || (pid = sys5(SYS_clone, namespaces | SIGCHLD, 0, 0, 0, 0)) <= 0) return pid;
-  *pidfd = sys_pidfd_open((int)pid);
-  if (*pidfd >= 0) return pid;
-  sys2(SYS_kill, pid, SIGKILL);
-  sys4(SYS_wait4, pid, 0, 0, 0);
-  return *pidfd;
+  return sys2(SYS_clone3, &args, sizeof args);
 }
 
 int wait_exit(int pidfd, int *status) { return wait_usage(pidfd, status, 0); }

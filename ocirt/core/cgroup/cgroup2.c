@@ -2,7 +2,6 @@
 // Documentation/admin-guide/cgroup-v2.rst.
 #include "cgroup/cgroup2.h"
 
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 

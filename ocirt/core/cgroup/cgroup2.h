@@ -1,6 +1,5 @@
 // Only for cgroup v2: controllers, which are enabled level by level.
 #pragma once
-#include "base/sys.h"
 #include "executor/run.h"
 
 // The process's cgroup in the hierarchy whose lines in /proc/PID/cgroup have `mark` after the number ("::" is v2), or

@@ -3,6 +3,7 @@
 #include "cgroup/dbus.h"
 
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/socket.h"
@@ -52,17 +53,11 @@ static void put_signature(struct wire *w, const char *text) {
 
 // Parses a decimal number up to 2^64 - 1. -1 gives 2^64 - 1.
 static uint64_t number_of(struct wire *w, const char *text) {
-  int negative = *text == '-';
-  uint64_t number = 0;
-  text += negative;
-  if (!*text) w->bad = 1;
-  for (; *text; text++) {
-    uint64_t digit = (uint64_t)(*text - '0');
-    if (digit > 9 || __builtin_mul_overflow(number, 10, &number) || __builtin_add_overflow(number, digit, &number))
-      w->bad = 1;
-    if (w->bad) return 0;
-  }
-  return negative ? -number : number;
+  char *end;
+  errno = 0;
+  uint64_t number = strtoull(text, &end, 10);
+  if (end == text || *end || errno) w->bad = 1;
+  return number;
 }
 
 // The items of a body, and the next one to encode.

@@ -1,6 +1,5 @@
 // Calls to systemd over D-Bus, and its answers.
 #pragma once
-#include "base/sys.h"
 #include "program/program.h"
 
 // An array that is being encoded: the offsets of its length and of its first item.

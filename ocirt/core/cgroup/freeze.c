@@ -14,8 +14,8 @@ int do_assert_thawed(struct run *r, const struct step_assert_thawed *s) {
   long size = read_cgroup(TEXT(hierarchy), TEXT(path), TEXT(file), text, sizeof text);
   if (size == -ENOENT) return 0;
   if (size < 0) return failing(r, "read", (int)size);
-  for (char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
-    if (is_named((struct span){line, (uint32_t)strcspn(line, "\n")}, TEXT(thawed))) return 0;
+  for (char *rest = text, *line; (line = next_line(&rest));)
+    if (!strcmp(line, TEXT(thawed))) return 0;
   return failing_because(r, "", -EBUSY, TEXT(refusal));
 }
 

@@ -1,6 +1,5 @@
 // Walks through a cgroup and those below it, and knows which of them belong to others.
 #pragma once
-#include "base/sys.h"
 #include "executor/run.h"
 
 // A walk calls `each` for a container's cgroup and all below it, until `each` returns something other than 0. Child

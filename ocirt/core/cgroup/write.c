@@ -117,13 +117,9 @@ int do_delegate_cgroup(struct run *r, const struct step_delegate_cgroup *s) {
   CLOSING int dir = open_cgroup(r, TEXT(hierarchy), TEXT(path), O_RDONLY);
   if (dir < 0) return failing(r, "open", dir);
   int error = (int)sys5(SYS_fchownat, dir, "", s->uid, -1, AT_EMPTY_PATH);
-  for (char *file = files; !error && *file;) {
-    size_t length = strcspn(file, "\n");
-    int more = file[length] != 0;
-    file[length] = 0;
+  for (char *rest = files, *file; !error && (file = next_line(&rest));) {
     error = (int)sys5(SYS_fchownat, dir, file, s->uid, -1, AT_SYMLINK_NOFOLLOW);
     if (error == -ENOENT) error = 0; // its controller is not enabled here
-    file += length + more;
   }
   return error ? skip_or_fail(r, s->hierarchy, NUMBER(skip_unwritable), "fchownat", error) : 0;
 }

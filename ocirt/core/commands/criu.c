@@ -1,10 +1,7 @@
 // restore: criu makes the processes of a container anew, as children of the runtime. A Python helper talks to criu.
 
-#include <poll.h>
 #include <linux/prctl.h>
-#include <linux/sched.h>
 
-#include "base/files.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "base/signals.h"
@@ -40,17 +37,17 @@ static int open_as(const char *path, int64_t number) {
 }
 
 int do_exec_criu(struct run *r, const struct step_exec_criu *s) {
-  int pair[2], error = open_as(TEXT(images), NUMBER(images_fd));
+  int ours, theirs, error = open_as(TEXT(images), NUMBER(images_fd));
   if (!error) error = open_as(TEXT(work), NUMBER(work_fd));
   if (error) return failing(r, "open", error);
-  if ((error = socket_pair(SOCK_SEQPACKET, pair)) < 0) return failing(r, "socketpair", error);
+  if ((error = socket_pair(SOCK_SEQPACKET, &ours, &theirs)) < 0) return failing(r, "socketpair", error);
   struct message ready = {.kind = MESSAGE_EVENT, .event = EVENT_READY};
-  if ((error = send_message(r->peer, &ready, &pair[0], 1))) return failing(r, "sendmsg", error);
-  sys_close(pair[0]);
+  if ((error = send_message(r->peer, &ready, &theirs, 1))) return failing(r, "sendmsg", error);
+  sys_close(theirs);
   BUFFER(number, 16);
-  put_number(&number, pair[1]);
+  put_number(&number, ours);
   const char *args[] = {"criu", "swrk", number.data, 0};
-  sys_fcntl(pair[1], F_SETFD, 0);
+  sys_fcntl(ours, F_SETFD, 0);
   unblock_signals();
   return failing(r, "execve", (int)sys3(SYS_execve, TEXT(path), args, TEXTS(env)->items));
 }
@@ -61,7 +58,7 @@ int do_meet_criu(struct run *r, const struct step_meet_criu *s) {
   int fd, got = await_message(r->container, r->peer, &message, &fd, 1);
   if (got < 0) return failing(r, "recvmsg", got);
   if (got == 0) return child_gone(r);
-  if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
+  if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message);
   r->fds[s->fd] = fd;
   return fd < 0 ? failing(r, "recvmsg", -EPROTO) : 0;
 }
@@ -80,45 +77,37 @@ static int remember_restored(struct run *r, int output) {
 
 int do_talk_to_criu(struct run *r, const struct step_talk_to_criu *s) {
   char byte;
-  int output, pair[2] = {-1, -1}, error = 0;
-  if (NUMBER(console) < 0) error = socket_pair(SOCK_STREAM, pair);
+  CLOSING int ours = -1, theirs = -1, output = -1;
+  int error = NUMBER(console) < 0 ? socket_pair(SOCK_STREAM, &ours, &theirs) : 0;
   if (error) return failing(r, "socketpair", error);
-  CLOSING int ours = pair[0];
-  CLOSING int theirs = pair[1];
   struct command command = {.fds = {r->fds[s->criu], NUMBER(console) < 0 ? theirs : r->fds[s->console]}, .n_fds = 2};
   // If the child could not execute criu, the conversation ends at once, and the child's report is the failure.
-  if ((error = run_helper(r, "criu", "run", TEXT(data), &command, &output))) return earlier_report(r, &s->head, error);
-  CLOSING int printed = output;
+  if ((error = run_helper(r, "criu", "run", TEXT(data), &command, &output))) return earlier_report(r, error);
   sys_close(release(&theirs));
   if (ours >= 0 && r->console < 0) receive_rights(ours, &byte, sizeof byte, &r->console, 1);
-  return *TEXT(until) ? remember_restored(r, printed) : 0;
+  return *TEXT(until) ? remember_restored(r, output) : 0;
 }
 
 int do_run_within(struct run *r, const struct step_run_within *s) {
-  int pair[2], pidfd = -1, status = 0, fd;
+  int status = 0, fd;
+  CLOSING int ours = -1, theirs = -1, pidfd = -1;
   if (!container_hold(r->container)) return failing(r, "pidfd_open", -ESRCH);
-  int error = socket_pair(SOCK_SEQPACKET, pair);
+  int error = socket_pair(SOCK_SEQPACKET, &ours, &theirs);
   if (error < 0) return failing(r, "socketpair", error);
-  CLOSING int ours = pair[0];
-  CLOSING int theirs = pair[1];
   long pid = clone_process(0, &pidfd);
   if (pid < 0) return failing(r, "clone3", (int)pid);
   if (!pid) {
-    const struct step *failed;
     sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0);
     r->peer = theirs;
-    r->section = (unsigned)s->section;
-    trace_become(r->section);
-    error = run_section(r, &failed);
-    if (error < 0) child_failed(r, failed, error);
+    trace_become((unsigned)s->section);
+    run_or_report(r, (unsigned)s->section);
     sys_exit(0);
   }
   struct message message;
-  CLOSING int held = pidfd;
   sys_close(release(&theirs));
   int got = await_message(r->container, ours, &message, &fd, 1);
-  error = wait_exit(held, &status);
-  if (got == 1 && message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
+  error = wait_exit(pidfd, &status);
+  if (got == 1 && message.kind == MESSAGE_FAILURE) return pass_on(r, &message);
   return got || error || status ? failing(r, "recvmsg", got < 0 ? got : -ECHILD) : 0;
 }
 

@@ -90,23 +90,21 @@ static struct command with_network(struct run *r, const struct step_run_helper *
 
 int do_run_helper(struct run *r, const struct step_run_helper *s) {
   struct command command = with_network(r, s);
-  int guard[2] = {-1, -1}, error = 0;
+  CLOSING int guard = -1;
   if (NUMBER(guard) >= 0) {
-    error = socket_pair(SOCK_STREAM, guard);
+    int error = socket_pair(SOCK_STREAM, &guard, &r->fds[s->guard]);
     if (error) return failing(r, "socketpair", error);
-    command.fds[command.n_fds++] = guard[0];
+    command.fds[command.n_fds++] = guard;
     command.fds[command.n_fds++] = r->container->dir;
-    r->fds[s->guard] = guard[1];
   }
-  error = run_helper(r, TEXT(helper), "run", TEXT(data), &command, &r->fds[s->record]);
-  sys_close(guard[0]);
-  return error;
+  return run_helper(r, TEXT(helper), "run", TEXT(data), &command, &r->fds[s->record]);
 }
 
-void undo_helpers(struct run *r, const struct step *failed) {
-  for (const struct step *step = section_first(r->program, r->section); step < failed; step = next_step(step)) {
-    if (step->code != STEP_RUN_HELPER) continue;
-    const struct step_run_helper *s = (const struct step_run_helper *)step;
+void undo_helpers(struct run *r) {
+  const struct step *failed = r->step;
+  for (r->step = section_first(r->program, r->section); r->step < failed; r->step = next_step(r->step)) {
+    if (r->step->code != STEP_RUN_HELPER) continue;
+    const struct step_run_helper *s = (const struct step_run_helper *)r->step;
     int output, error;
     // Tells the guard, if it still runs, that the runtime undoes the work.
     if (NUMBER(guard) >= 0) {
@@ -120,7 +118,7 @@ void undo_helpers(struct run *r, const struct step *failed) {
       continue;
     }
     BUFFER(text, LOG_LINE);
-    put_failure(&text, r, step, error);
+    put_failure(&text, r, r->step, error);
     log_line("warning", text.data);
     forget_detail(r);
   }

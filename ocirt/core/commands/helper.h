@@ -8,5 +8,5 @@
 int run_helper(
     struct run *r, const char *helper, const char *verb, const char *data, struct command *command, int *output);
 
-// Runs the helpers before the step `failed` again to undo their work. A failure is only a warning.
-void undo_helpers(struct run *r, const struct step *failed);
+// Runs the helpers before the step that failed again to undo their work. A failure is only a warning.
+void undo_helpers(struct run *r);

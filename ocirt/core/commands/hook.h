@@ -1,6 +1,5 @@
 // Runs hooks, and other programs of steps.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
 #include "executor/run.h"
 #include "program/program.h"

@@ -1,7 +1,7 @@
 // Messages between the runtime and its child, over a SOCK_SEQPACKET pair.
 #include "executor/channel.h"
 
-#include <sys/un.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/socket.h"

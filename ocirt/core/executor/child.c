@@ -78,7 +78,7 @@ int killed_at_birth(struct run *r) {
 }
 
 // Reports the child's failure instead of this step's.
-int pass_on(struct run *r, const struct message *message, const struct step *here) {
+int pass_on(struct run *r, const struct message *message) {
   static char call[sizeof message->call];
   const struct step *step = (const struct step *)(r->program->steps + message->step);
   memcpy(call, message->call, sizeof call);
@@ -86,19 +86,19 @@ int pass_on(struct run *r, const struct message *message, const struct step *her
   forget_detail(r);
   put(&r->detail, message->detail);
   BUFFER(text, LOG_LINE);
-  put_failure(&text, r, message->step < r->program->header->steps.size ? step : here, message->error);
+  put_failure(&text, r, message->step < r->program->header->steps.size ? step : r->step, message->error);
   return whole_failure(r, message->error ? message->error : -EPROTO, "%s", text.data);
 }
 
 // If a step fails because the child has ended, the report that the child sent before is the failure.
-int earlier_report(struct run *r, const struct step *here, int error) {
+int earlier_report(struct run *r, int error) {
   while (r->section == SECTION_HOST && sys_poll(r->peer, POLLIN, 0) == 1) {
     struct message message;
     int fds[PASSED];
     if (receive_message(r->peer, &message, fds, PASSED) != 1) break;
     for (unsigned i = 0; i < PASSED; i++)
       sys_close(fds[i]);
-    if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, here);
+    if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message);
   }
   return error;
 }

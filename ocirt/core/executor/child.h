@@ -1,6 +1,5 @@
 // The child of a verb, and how its end or its report becomes the failure of a step.
 #pragma once
-#include "base/sys.h"
 #include "executor/channel.h"
 #include "executor/run.h"
 #include "state/container.h"
@@ -11,8 +10,8 @@ int wait_or_end(const struct container *c, int fd, int milliseconds);
 // The next message for a step, as receive_message gives it; or -EINTR like wait_or_end.
 int await_message(const struct container *c, int socket, struct message *message, int *fds, unsigned count);
 int killed_at_birth(struct run *r); // 1: the kernel did, and `r` is ready for a retry of Spawn
-int pass_on(struct run *r, const struct message *message, const struct step *here);
-int earlier_report(struct run *r, const struct step *here, int error); // `error` if there is no report
+int pass_on(struct run *r, const struct message *message);
+int earlier_report(struct run *r, int error); // `error` if there is no report
 int child_gone(struct run *r);
 int remember_init(struct run *r, int pid); // in the journal, with its start time
 int ended_by_signal(struct run *r);

@@ -95,7 +95,7 @@ int receive_event(struct run *r, const struct occurrence *s) {
     if (got == -EINTR) return ended_by_signal(r);
     if (got < 0) return failing(r, "recvmsg", got);
     if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
-    if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, r->step);
+    if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message);
   } while (keep_early(r, s->event, &message, fds[0]));
   return message.event == s->event ? take_event(r, s, &message, fds) : failing(r, "recvmsg", -EPROTO);
 }

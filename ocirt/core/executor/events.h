@@ -1,6 +1,5 @@
 // Events between the runtime and its children.
 #pragma once
-#include "base/sys.h"
 #include "executor/run.h"
 
 void prepare_ready(struct run *r); // init calls it before it sends `ready`

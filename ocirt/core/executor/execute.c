@@ -36,11 +36,9 @@ void run_begin(struct run *r, struct container *c, unsigned section) {
   r->detail = (struct buffer){r->detail_data, sizeof r->detail_data, 0, 0};
 }
 
-int run_section(struct run *r, const struct step **failed) {
-  return run_steps(r, section_first(r->program, r->section), failed);
-}
+int run_section(struct run *r) { return run_steps(r, section_first(r->program, r->section)); }
 
-int run_steps(struct run *r, const struct step *step, const struct step **failed) {
+int run_steps(struct run *r, const struct step *step) {
   const struct step *end = section_end(r->program, r->section);
   while (step < end) {
     r->call = 0;
@@ -53,14 +51,17 @@ int run_steps(struct run *r, const struct step *step, const struct step **failed
       step = r->spawn;
       continue;
     }
-    if (error < 0) {
-      *failed = step;
-      return error == -ECANCELED ? error : earlier_report(r, step, error);
-    }
+    if (error < 0) return error == -ECANCELED ? error : earlier_report(r, error);
     fault_point();
     step = next_step(step);
   }
   return 0;
+}
+
+void run_or_report(struct run *r, unsigned section) {
+  r->section = section;
+  int error = run_section(r);
+  if (error < 0) child_failed(r, error);
 }
 
 static int has_request(int connection) {
@@ -99,7 +100,6 @@ static void wait_for_start(struct run *r) {
 }
 
 void run_child(struct run *r, unsigned section) {
-  const struct step *failed;
   r->section = section;
   // The child closes the runtime's own descriptors: they must not reach a foreign namespace, nor keep the lock held.
   sys_close(r->container->dir);
@@ -107,20 +107,15 @@ void run_child(struct run *r, unsigned section) {
   sys_close(release(&r->cgroupfs));
   trace_become(section);
   if (section == SECTION_INIT) sys0(SYS_setsid);
-  int error = 0;
   if (r->child.entry >= 0) {
-    error = (int)sys_write(r->child.entry, "0", 1);
+    long error = sys_write(r->child.entry, "0", 1);
     sys_close(release(&r->child.entry)); // init makes its own children in this cgroup
-    failed = r->spawn;
-    r->call = "write cgroup.procs";
+    if (error < 0) child_failed(r, failing(r, "write cgroup.procs", (int)error));
   }
-  if (error >= 0) error = run_section(r, &failed);
-  if (error < 0) child_failed(r, failed, error);
+  run_or_report(r, section);
   if (section == SECTION_STAGE) sys_exit(0);
 
   wait_for_start(r);
-  r->section = SECTION_EXEC_PROGRAM;
-  error = run_section(r, &failed);
-  if (error < 0) child_failed(r, failed, error);
+  run_or_report(r, SECTION_EXEC_PROGRAM);
   sys_exit(1);
 }

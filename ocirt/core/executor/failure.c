@@ -110,9 +110,9 @@ struct line *begin_step(const struct run *r, const struct step *step) {
   return trace_begin(texts[step->code].doing, texts[step->code].name, path, sentence.data);
 }
 
-void child_failed(struct run *r, const struct step *step, int error) {
+void child_failed(struct run *r, int error) {
   struct message message = {
-      .kind = MESSAGE_FAILURE, .error = error, .step = (uint32_t)((const uint8_t *)step - r->program->steps)};
+      .kind = MESSAGE_FAILURE, .error = error, .step = (uint32_t)((const uint8_t *)r->step - r->program->steps)};
   struct buffer call = {message.call, sizeof message.call, 0, 0},
                 detail = {message.detail, sizeof message.detail, 0, 0};
   put(&call, r->call ? r->call : "-");

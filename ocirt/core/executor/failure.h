@@ -1,6 +1,5 @@
 // The failure of a step as one line.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
 #include "executor/run.h"
 #include "steps.h"
@@ -12,5 +11,5 @@ void put_failure(struct buffer *to, const struct run *r, const struct step *step
 
 struct line *begin_step(const struct run *r, const struct step *step); // for the record (base/trace.h) and --debug
 
-// Reports the failure to the other side and ends the child.
-_Noreturn void child_failed(struct run *r, const struct step *step, int error);
+// Reports the failure of r->step to the other side and ends the child.
+_Noreturn void child_failed(struct run *r, int error);

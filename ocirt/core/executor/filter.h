@@ -1,6 +1,5 @@
 // Seccomp filters of the program.
 #pragma once
-#include "base/sys.h"
 #include "program/program.h"
 
 // Loads a seccomp filter, a string of the program: a listener or 0, or negative errno.

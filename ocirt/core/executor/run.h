@@ -1,6 +1,5 @@
 // One run of a section: the state that its steps share, and how they report a failure.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
 #include "program/program.h"
 #include "state/container.h"

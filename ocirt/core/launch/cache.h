@@ -1,7 +1,6 @@
 // The cache of compiled programs. An entry holds a template and everything that the compiler looked at. If each of
 // these is still the same, byte for byte, the entry is a hit; anything else, a damaged file included, is a miss.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
 #include "launch/request_json.h"
 #include "program/program.h"

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "program/scan.h"
+
 // The end of the value at `at`; null if it has none, or if there is no value.
 static const char *value_end(const char *at, const char *end) {
   int depth = 0;

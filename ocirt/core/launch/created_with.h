@@ -1,8 +1,6 @@
 // Reads state.json: what create has stored of a container. Only create writes it, so the values are not checked here.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
-#include "program/scan.h"
 
 // The text of each member in the file; size 0: missing.
 struct stored_state {

@@ -2,7 +2,6 @@
 // /proc/PID/exe of init (CVE-2019-5736), and its pages if a bug of the kernel lets them poison the page cache.
 #pragma once
 #include "base/sys.h"
-#include "base/text.h"
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 

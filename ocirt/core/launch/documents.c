@@ -5,7 +5,6 @@
 
 #include "base/files.h"
 #include "base/log.h"
-#include "base/memory.h"
 #include "launch/detach.h"
 
 #define DOCUMENT_MAX (16 << 20) // bytes of a document that a caller gives

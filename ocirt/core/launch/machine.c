@@ -11,12 +11,10 @@
 static void put_memberships(struct buffer *to, int own) {
   static char text[8192];
   if (read_file(AT_FDCWD, "/proc/self/cgroup", text, sizeof text) <= 0) return;
-  for (char *line = text; *line;) {
-    char *end = line + strcspn(line, "\n"), *names = memchr(line, ':', (size_t)(end - line));
-    char *path = names ? memchr(names + 1, ':', (size_t)(end - names - 1)) : 0;
-    put_bytes(to, line, (size_t)((own || !path ? end : path) - line));
-    put(to, "\n");
-    line = *end ? end + 1 : end;
+  for (char *rest = text, *line; (line = next_line(&rest));) {
+    char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : 0;
+    if (path && !own) *path = 0;
+    format(to, "%s\n", line);
   }
 }
 

@@ -9,7 +9,6 @@
 #include "base/memory.h"
 #include "base/trace.h"
 #include "base/wait.h"
-#include "launch/descriptors.h"
 #include "launch/detach.h"
 
 #define KEEP_SECONDS 10 // the most that the runtime waits for Python to keep a program

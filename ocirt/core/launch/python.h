@@ -1,6 +1,5 @@
 // Starts Python for work that the executable does not do, and hands it the request.
 #pragma once
-#include "base/sys.h"
 #include "launch/cache.h"
 #include "launch/request.h"
 #include "program/program.h"

@@ -18,8 +18,7 @@ int refused(
 // Attaches a detached mount over the root of this mount namespace. All paths begin beneath it, so that none leads to
 // it.
 int lay_over_root(struct run *r, int mount);
-void take_off_root(
-    int mount, int directory); // unmounts it again; clones of it stay. `directory`: the working directory
+void take_off_root(int mount, int directory); // unmounts it again; clones stay. `directory`: the working directory
 
 int attach(struct run *r, int mount, int target); // uses both descriptors up
 

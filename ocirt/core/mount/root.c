@@ -1,6 +1,5 @@
 // Steps that make a directory or an overlay the rootfs, and the rootfs the root.
 
-#include <string.h>
 #include <sys/mount.h>
 #include <linux/sched.h>
 

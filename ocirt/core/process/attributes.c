@@ -7,6 +7,7 @@
 
 #include "base/caller.h"
 #include "base/files.h"
+#include "mount/filesystem.h"
 #include "mount/views.h"
 
 #define MOST_CPUS 8192 // the most for which a kernel can be built (CONFIG_NR_CPUS)
@@ -33,11 +34,10 @@ int do_raise_limit(struct run *r, const struct step_raise_limit *s) {
 
 int own_proc(struct run *r) {
   if (r->proc >= 0) return r->proc;
-  CLOSING int context = (int)sys2(SYS_fsopen, "proc", FSOPEN_CLOEXEC);
-  if (context >= 0 && sys5(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0) == 0)
-    r->proc =
-        (int)sys3(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  const struct filesystem procfs = {"proc", "", 0, 0};
+  r->proc = make_filesystem(r, &procfs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
   if (r->proc >= 0) return r->proc;
+  forget_detail(r);
   // The kernel refuses to mount a procfs in a user namespace that sees only part of one. Then the rootfs's /proc
   // serves, if the root of a procfs is mounted there: a bound subdirectory of one has other files by these names.
   CLOSING int fd = resolve(r->rootfs, "/proc", O_PATH | O_DIRECTORY);

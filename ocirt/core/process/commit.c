@@ -1,7 +1,6 @@
 // What create stores: what undoes the container before anything is made, and at its end state.json, the pid file, and
 // the phase that makes the container exist.
 
-#include <poll.h>
 #include <string.h>
 
 #include "base/files.h"
@@ -37,16 +36,22 @@ int do_keep_resources(struct run *r, const struct step_keep_resources *s) {
   return called(r, "resources.json", container_keep(r->container, "resources.json", TEXT(data), strlen(TEXT(data))));
 }
 
+// Makes a file with the pid in it: fd or negative errno.
+static int make_pid_file(struct run *r, const char *path, int flags) {
+  BUFFER(number, 24);
+  put_number(&number, r->child.pid);
+  CLOSING int fd = sys_open(AT_FDCWD, path, O_WRONLY | flags, 0644);
+  int error = fd < 0 ? fd : write_all(fd, number.data, number.used);
+  return error ? error : release(&fd);
+}
+
 // Writes the file before it gives it a name, so that a kill never leaves a partial pid file.
 static void prepare_pid_file(struct run *r, const char *path) {
   BUFFER(directory, PATH_SIZE);
-  BUFFER(number, 24);
   const char *slash = strrchr(path, '/');
   put_bytes(&directory, path, slash ? (size_t)(slash + 1 - path) : 0);
-  put_number(&number, r->child.pid);
   sys_close(r->pid_file);
-  r->pid_file = sys_open(AT_FDCWD, slash ? directory.data : ".", O_WRONLY | O_TMPFILE, 0644);
-  if (r->pid_file >= 0 && write_all(r->pid_file, number.data, number.used)) sys_close(release(&r->pid_file));
+  r->pid_file = make_pid_file(r, slash ? directory.data : ".", O_TMPFILE);
 }
 
 int do_prepare_pid_file(struct run *r, const struct step_prepare_pid_file *s) {
@@ -60,14 +65,6 @@ static int name_file(int fd, const char *path) {
   return (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
-// Writes under a temporary name, for file systems without O_TMPFILE.
-static int write_named(struct run *r, const char *path) {
-  BUFFER(number, 24);
-  put_number(&number, r->child.pid);
-  CLOSING int fd = sys_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0644);
-  return fd < 0 ? fd : write_all(fd, number.data, number.used);
-}
-
 int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
   BUFFER(temporary, PATH_SIZE);
   const char *path = TEXT(path), *slash = strrchr(path, '/');
@@ -78,7 +75,9 @@ int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
   put_bytes(&temporary, path, folder);
   format(&temporary, ".%s.%d", path + folder, (int)sys0(SYS_getpid));
   if (temporary.full) return failing(r, "open", -ENAMETOOLONG);
-  int error = r->pid_file >= 0 ? name_file(r->pid_file, temporary.data) : write_named(r, temporary.data);
+  int is_named = r->pid_file < 0; // the file system has no O_TMPFILE
+  if (is_named) r->pid_file = make_pid_file(r, temporary.data, O_CREAT | O_EXCL);
+  int error = r->pid_file < 0 ? r->pid_file : is_named ? 0 : name_file(r->pid_file, temporary.data);
   if (!error) error = (int)sys5(SYS_renameat2, AT_FDCWD, temporary.data, AT_FDCWD, path, 0);
   if (error) sys_unlink(AT_FDCWD, temporary.data, 0);
   return called(r, "write", error);

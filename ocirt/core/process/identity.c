@@ -1,7 +1,6 @@
 // Steps that give the process the identity of config.json's `process`: user, capabilities, directory, descriptors.
 
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <linux/capability.h>
 #include <linux/prctl.h>
 

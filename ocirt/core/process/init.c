@@ -73,7 +73,7 @@ int do_keep_init(struct run *r, const struct step_keep_init *s) {
   forget_arguments(NAME);
   sys_chdir("/");
   int error = forget_mappings();
-  if (error < 0) child_failed(r, &s->head, failing(r, "munmap", error));
+  if (error < 0) child_failed(r, failing(r, "munmap", error));
   sys_prctl(PR_SET_NAME, (uintptr_t)NAME, 0, 0);
   // `start` sees its end close once the program is executed. The filter may refuse to close all descriptors at once.
   for (int fd = 0, left = sys_close_range(0, ~0u, 0); left && fd < DESCRIPTORS; fd++)

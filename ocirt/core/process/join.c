@@ -1,5 +1,4 @@
 // Steps of exec and restore that enter an existing container, and of exec that run the process there.
-#include <poll.h>
 
 #include "base/signals.h"
 #include "base/terminal.h"
@@ -51,7 +50,7 @@ int do_release(struct run *r, const struct step_release *s) {
   if (error && error != -EPIPE) return failing(r, "sendmsg", error);
   int got = await_message(r->container, r->peer, &message, &fd, 1);
   if (got < 0) return failing(r, "recvmsg", got);
-  if (got && message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
+  if (got && message.kind == MESSAGE_FAILURE) return pass_on(r, &message);
   if (got) return failing(r, "recvmsg", -EPROTO);
   // The socket has closed: by execve or by the end of the process. `phase` tells which.
   return __atomic_load_n(r->child.phase, __ATOMIC_SEQ_CST) == PHASE_RUNNING ? 0 : child_gone(r);

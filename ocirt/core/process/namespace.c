@@ -1,7 +1,6 @@
 // Steps on namespaces and what belongs to them: id maps, root in a user namespace, keyring, network.
 
 #include <net/if.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/ioctl.h>
@@ -93,11 +92,10 @@ static int hold_namespace(struct run *r, const char *uids, const char *gids, int
 }
 
 int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
-  int pidfd = -1, pair[2], status;
-  int error = socket_pair(SOCK_STREAM, pair);
+  int status;
+  CLOSING int ours = -1, theirs = -1, pidfd = -1;
+  int error = socket_pair(SOCK_STREAM, &ours, &theirs);
   if (error < 0) return failing(r, "socketpair", error);
-  CLOSING int ours = pair[0];
-  CLOSING int theirs = pair[1];
   long pid = clone_process(CLONE_NEWUSER, &pidfd);
   if (!pid) {
     // Read until the runtime closes its end of the socket, or ends.
@@ -107,10 +105,9 @@ int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
     sys_exit(0);
   }
   if (pid < 0) return failing(r, "clone3", (int)pid);
-  CLOSING int held = pidfd;
   int fd = hold_namespace(r, TEXT(uids), TEXT(gids), (int)pid);
   sys_close(release(&ours));
-  wait_exit(held, &status);
+  wait_exit(pidfd, &status);
   if (fd < 0) return fd;
   r->fds[s->fd] = fd;
   return 0;

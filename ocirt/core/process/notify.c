@@ -41,16 +41,12 @@ static int read_readiness(struct readiness *n) {
   long size = sys_read(n->fd, text, sizeof text - 1);
   if (size <= 0) return size == -EINTR || size == -EAGAIN ? 0 : (int)size;
   text[size] = 0;
-  for (char *line = text; *line;) {
-    char *end = line + strcspn(line, "\n");
-    int last = !*end;
-    *end = '\n';
-    n->size = (size_t)(end - line) + 1;
-    if (!strncmp(line, "READY=", 6)) {
-      memcpy(n->text, line, n->size);
-      return 1;
-    }
-    line = end + !last;
+  for (char *rest = text, *line; (line = next_line(&rest));) {
+    if (strncmp(line, "READY=", 6)) continue;
+    n->size = strlen(line) + 1;
+    memcpy(n->text, line, n->size);
+    n->text[n->size - 1] = '\n';
+    return 1;
   }
   return 0;
 }

@@ -1,6 +1,5 @@
 // Passing the container's readiness on (sd_notify(3)).
 #pragma once
-#include "base/sys.h"
 #include "state/container.h"
 
 // Relays READY=1 from the container to the caller's NOTIFY_SOCKET in steps that never block. Wait by poll(2) for

@@ -122,8 +122,8 @@ static int find_program_file(struct buffer *path, const char *name, const struct
 }
 
 // Engines choose exit status 126 or 127 by these words of runc's.
-static int no_program(struct run *r, const struct step *step, const char *name, int error) {
-  format(&r->detail, "%s: exec: %j: ", text_of(r->program, step->at), name);
+static int no_program(struct run *r, const char *name, int error) {
+  format(&r->detail, "%s: exec: %j: ", text_of(r->program, r->step->at), name);
   if (error == -EACCES)
     put(&r->detail, "permission denied");
   else if (!strchr(name, '/'))
@@ -140,7 +140,7 @@ int do_find_executable(struct run *r, const struct step_find_executable *s) {
   struct buffer path = {r->executable = arena_alloc(PATH_SIZE), PATH_SIZE, 0, 0};
   if (!r->executable) return failing(r, "mmap", -ENOMEM);
   int error = find_program_file(&path, name, TEXTS(env));
-  if (error) return no_program(r, &s->head, name, error);
+  if (error) return no_program(r, name, error);
   r->environment = make_environment(TEXTS(env), r->home);
   return r->environment ? 0 : failing(r, "mmap", -ENOMEM);
 }

@@ -50,7 +50,7 @@ static _Noreturn void send_listener(void *data) {
     sys_close(listener);
     struct message ready = {.kind = MESSAGE_EVENT, .event = EVENT_READY};
     if (!error && s->step->ready) error = send_message(s->run->peer, &ready, 0, 0);
-    if (error) child_failed(s->run, &s->step->head, failing(s->run, "sendmsg", error));
+    if (error) child_failed(s->run, failing(s->run, "sendmsg", error));
   }
   __atomic_store_n(&s->done, 1, __ATOMIC_RELEASE);
   end_thread();

@@ -1,7 +1,7 @@
 // Spawn: makes the stage or init by clone3, in its cgroup if the kernel allows that.
 
+#include <signal.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <linux/sched.h>
 
 #include "base/socket.h"
@@ -61,11 +61,10 @@ static long clone_child(struct run *r, const struct step_spawn *s, int *pidfd, i
 }
 
 int do_spawn(struct run *r, const struct step_spawn *s) {
-  int pair[2] = {-1, -1}, pidfd = -1, into, from_stage = r->section == SECTION_STAGE;
-  int error = from_stage ? 0 : socket_pair(SOCK_SEQPACKET, pair);
+  int pidfd = -1, into, from_stage = r->section == SECTION_STAGE;
+  CLOSING int ours = -1, theirs = -1;
+  int error = from_stage ? 0 : socket_pair(SOCK_SEQPACKET, &ours, &theirs);
   if (error < 0) return failing(r, "socketpair", error);
-  CLOSING int ours = pair[0];
-  CLOSING int theirs = pair[1];
   if (!from_stage) *r->child.runs = 0;
   long pid = clone_child(r, s, &pidfd, &into);
   if (pid < 0) return explain_spawn(r, (int)pid, into);

@@ -62,22 +62,11 @@ static int hex4(const char *at, const char *end, uint32_t *code) {
 }
 
 static char *put_code(char *to, uint32_t code) {
-  if (code < 0x80) {
-    *to++ = (char)code;
-    return to;
-  }
-  if (code < 0x800)
-    *to++ = (char)(0xc0 | code >> 6);
-  else {
-    if (code < 0x10000)
-      *to++ = (char)(0xe0 | code >> 12);
-    else {
-      *to++ = (char)(0xf0 | code >> 18);
-      *to++ = (char)(0x80 | (code >> 12 & 63));
-    }
-    *to++ = (char)(0x80 | (code >> 6 & 63));
-  }
-  *to++ = (char)(0x80 | (code & 63));
+  static const unsigned char heads[] = {0, 0xc0, 0xe0, 0xf0};
+  int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3; // bytes of UTF-8 behind the first
+  *to++ = (char)(heads[more] | code >> 6 * more);
+  while (more--)
+    *to++ = (char)(0x80 | (code >> 6 * more & 63));
   return to;
 }
 

@@ -1,6 +1,5 @@
 // Scans the documents of a cache lookup as strict JSON. Python explains what the scanner rejects.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
 
 enum leaf_kind { LEAF_OTHER, LEAF_TEXT, LEAF_NUMBER, LEAF_LIST, LEAF_RAW };

@@ -3,7 +3,6 @@
 #include "state/container.h"
 
 #include <dirent.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 
@@ -59,13 +58,6 @@ static int lock_in(int root, struct container *c, int lock) {
              : 0;
 }
 
-// Ends a container_make that has failed, before anything else is in the directory. Opens nothing: the reason may be
-// that no descriptor is left.
-static void unmake(int root, struct container *c) {
-  sys_unlink(c->dir, "journal", 0);
-  sys_unlink(root, c->id, AT_REMOVEDIR);
-}
-
 static void make_directory(int root, struct container *c) {
   int error = sys_mkdir(root, c->id, 0700);
   if (error == -EEXIST) fail("container already exists: %s", c->id);
@@ -87,16 +79,15 @@ void container_make(struct container *c) {
   if (root < 0)
     fail("--root %s: %e%s", c->root, root,
         sys0(SYS_geteuid) ? "; set XDG_RUNTIME_DIR to a directory of this user, or give --root another one" : "");
+  int creator = (int)sys0(SYS_getpid);
+  uint64_t start_time = start_time_of(creator); // before anything is there that a failure would leave
   make_directory(root, c);
-  int error = journal_make(c->dir, &c->journal), creator = (int)sys0(SYS_getpid);
+  int error = journal_make(c->dir, &c->journal);
   if (error) {
-    unmake(root, c);
+    // Nothing else is in the directory. container_remove would open it, and perhaps no descriptor is left.
+    sys_unlink(c->dir, "journal", 0);
+    sys_unlink(root, c->id, AT_REMOVEDIR);
     fail("--root %s: write the journal of %s: %e", c->root, c->id, error);
-  }
-  uint64_t start_time = 0;
-  if ((error = read_start_time(creator, &start_time))) {
-    unmake(root, c);
-    fail("read /proc/%d/stat: %e", creator, error);
   }
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);

@@ -1,6 +1,5 @@
 // A container as its state directory <root>/<id> holds it: lock, journal, program, config.json and state.json.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
 #include "program/program.h"
 #include "state/journal.h"

@@ -19,15 +19,10 @@ int64_t oom_kills(const struct program *p) {
   if (!p->base || !*f->oom_file) return 0;
   if (read_cgroup(f->memory_hierarchy, f->memory_path, f->oom_file, text, sizeof text) <= 0) return 0;
   size_t length = strlen(f->oom_key);
-  for (char *line = text; *line; line += *line == '\n') {
-    char *end = line + strcspn(line, "\n"), last = *end;
-    int64_t number;
-    *end = 0;
+  int64_t number;
+  for (char *rest = text, *line; (line = next_line(&rest));)
     if (!strncmp(line, f->oom_key, length) && line[length] == ' ' && !parse_number(line + length + 1, &number))
       return number;
-    *end = last;
-    line = end;
-  }
   return 0;
 }
 

@@ -1,6 +1,5 @@
 // Facts that the container's cgroup shows: paused, processes killed for lack of memory, peak of memory.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
 #include "program/program.h"
 

@@ -1,6 +1,5 @@
 // The state of a container as JSON, for hooks, callers and state.json.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
 #include "program/program.h"
 #include "state/journal.h"

@@ -1,6 +1,5 @@
 // --status-fd: lines about the begin and the end of a process.
 #pragma once
-#include "base/sys.h"
 #include <sys/resource.h>
 #include "base/text.h"
 #include "program/program.h"

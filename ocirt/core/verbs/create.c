@@ -2,7 +2,6 @@
 // `delete --force`. In the foreground run and restore, and create with --status-fd, stay until the container's end.
 #include "verbs/create.h"
 
-#include <sys/file.h>
 #include <sys/prctl.h>
 
 #include "base/cgroupfs.h"
@@ -22,14 +21,13 @@
 #include "verbs/start.h"
 
 static _Noreturn void undo(struct container *c, struct run *r, const char *message) {
-  STATIC_BUFFER(more, LOG_LINE);
   end_child(r); // a cgroup with processes cannot be removed
   // Create may have failed because there are no more descriptors.
   for (unsigned i = 0; i < REGISTERS; i++)
     sys_close(r->fds[i]);
   sys_close(r->start_socket);
   sys_close(r->cgroupfs);
-  if (destroy_container(c, (int)c->journal->hooks_run, &more)) log_line("warning", more.data);
+  destroy_or_warn(c, (int)c->journal->hooks_run);
   fail("%s", message);
 }
 
@@ -50,15 +48,14 @@ static struct container new_container(struct request *q, const struct program *p
 
 static void run_host_section(struct run *r) {
   struct container *c = r->container;
-  const struct step *failed;
   // Opened now, before init makes a network namespace: until that is made, paths through sysfs wait.
   beneath_cgroupfs(&r->cgroupfs, &(const char *){"/sys/fs/cgroup/"});
-  int error = run_section(r, &failed);
+  int error = run_section(r);
   if (!error) return;
   STATIC_BUFFER(text, LOG_LINE);
-  put_failure(&text, r, failed, error);
+  put_failure(&text, r, r->step, error);
   c->ends = -1; // a signal must not cut the removal short
-  undo_helpers(r, failed);
+  undo_helpers(r);
   undo(c, r, text.data);
 }
 
@@ -68,20 +65,8 @@ static void start_or_destroy(struct run *r) {
   STATIC_BUFFER(text, LOG_LINE);
   int error = start_container(c, (struct late){-1, 0}, r->peer, &text);
   if (!error) return;
-  STATIC_BUFFER(more, LOG_LINE);
-  if (error != START_DESTROYED && !container_lock(c, LOCK_EX) &&
-      destroy_container(c, (int)c->journal->hooks_run, &more))
-    log_line("warning", more.data);
+  if (error != START_DESTROYED) lock_and_destroy(c, (int)c->journal->hooks_run);
   fail("%s", text.data);
-}
-
-// The container has ended. If another delete was first, there is nothing left to remove.
-static void remove_ended(struct container *c) {
-  STATIC_BUFFER(text, LOG_LINE);
-  int error = container_lock(c, LOCK_EX);
-  if (error == -ETIMEDOUT)
-    format(&text, "container %s is not deleted: another process has kept it locked for %d s", c->id, LOCK_SECONDS);
-  if (error == -ETIMEDOUT || (!error && destroy_container(c, 1, &text))) log_line("warning", text.data);
 }
 
 void verb_create(struct request *q, const struct program *program, struct span config) {
@@ -120,6 +105,6 @@ void verb_create(struct request *q, const struct program *program, struct span c
     sys_close(r.start_socket);
   }
   int status = run_in_foreground(&init);
-  if (status < 0 || q->flags[FLAG_REMOVE] || (run && !q->flags[FLAG_KEEP])) remove_ended(&c);
+  if (status < 0 || q->flags[FLAG_REMOVE] || (run && !q->flags[FLAG_KEEP])) lock_and_destroy(&c, 1);
   sys_exit(status < 0 ? 255 : status);
 }

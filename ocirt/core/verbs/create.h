@@ -1,6 +1,5 @@
 // create, run and restore.
 #pragma once
-#include "base/sys.h"
 #include "base/text.h"
 #include "launch/request.h"
 #include "program/program.h"

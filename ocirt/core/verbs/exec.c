@@ -40,7 +40,6 @@ void need_running(struct container *c, struct request *q) {
 
 void verb_exec(struct request *q, struct container *c, const struct program *program) {
   static struct run r;
-  const struct step *failed;
   c->program = *program;
   c->holes = q->holes;
   keep_for_program(q);
@@ -53,10 +52,10 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
   if (told == MAP_FAILED) fail("mmap: %e", -ENOMEM);
   r.child.runs = told;
   r.child.phase = told + 1;
-  int error = run_section(&r, &failed);
+  int error = run_section(&r);
   if (error) {
     BUFFER(text, LOG_LINE);
-    put_failure(&text, &r, failed, error);
+    put_failure(&text, &r, r.step, error);
     end_child(&r);
     if (is_readable(c->pidfd) && !strstr(text.data, "stopped container")) put(&text, " (the container has just ended)");
     fail("%s", text.data);

@@ -1,6 +1,5 @@
 // exec runs a further process in a container that exists.
 #pragma once
-#include "base/sys.h"
 #include "launch/request.h"
 #include "program/program.h"
 #include "state/container.h"

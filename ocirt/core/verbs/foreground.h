@@ -1,6 +1,5 @@
 // Foreground `run` and `exec`, and `create --status-fd`: one poll(2) loop until the process ends.
 #pragma once
-#include "base/sys.h"
 #include "state/container.h"
 
 // The process of a foreground verb, a signalfd of the signals for it, and the master of its terminal (-1: the runtime

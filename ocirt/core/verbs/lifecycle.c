@@ -98,7 +98,6 @@ void end_child(struct run *r) {
 
 int destroy_container(struct container *c, int hooks, struct buffer *text) {
   struct run r;
-  const struct step *failed;
   int error = 0;
   c->ends = -1; // a signal must not cut the removal short
   fault_point();
@@ -106,14 +105,27 @@ int destroy_container(struct container *c, int hooks, struct buffer *text) {
   if (c->program.base) {
     run_begin(&r, c, SECTION_DELETE);
     r.hooks = hooks;
-    error = run_section(&r, &failed);
+    error = run_section(&r);
     if (error == DELETED_MEANWHILE) return 0;
     if (error) {
-      put_failure(text, &r, failed, error);
+      put_failure(text, &r, r.step, error);
       return -1;
     }
   }
   error = container_remove(c);
   if (error) format(text, "--root %s: remove the state directory of %s: %e", c->root, c->id, error);
   return error ? -1 : 0;
+}
+
+void destroy_or_warn(struct container *c, int hooks) {
+  STATIC_BUFFER(text, LOG_LINE);
+  if (destroy_container(c, hooks, &text)) log_line("warning", text.data);
+}
+
+void lock_and_destroy(struct container *c, int hooks) {
+  int error = container_lock(c, LOCK_EX);
+  if (error == -ETIMEDOUT)
+    warn("container %s is not deleted: another process has kept it locked for %d s", c->id, LOCK_SECONDS);
+  // If the lock failed otherwise, another delete was first, and what has the same id now is another container.
+  if (!error) destroy_or_warn(c, hooks);
 }

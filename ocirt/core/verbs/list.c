@@ -44,26 +44,9 @@ static void store(struct store *s, const char *data, size_t size) {
 
 // ---- standard output ----
 
-static char output_data[1 << 16];
+static struct store output;
 
-static struct buffer output = {output_data, sizeof output_data, 0, 0};
-
-static void flush(void) {
-  int error = write_all(1, output.data, output.used);
-  if (error) fail("standard output: %e", error);
-  output.used = 0;
-}
-
-static void print_bytes(const char *data, size_t size) {
-  while (size) {
-    size_t n = output.size - 1 - output.used;
-    if (n > size) n = size;
-    put_bytes(&output, data, n);
-    data += n;
-    size -= n;
-    if (size) flush();
-  }
-}
+static void print_bytes(const char *data, size_t size) { store(&output, data, size); }
 
 static void print(const char *text) { print_bytes(text, strlen(text)); }
 
@@ -349,6 +332,7 @@ _Noreturn void verb_list(struct request *q) {
   }
   if (json) print(shown ? "]\n" : "null\n");
   if (!quiet && !json) print_table(&table);
-  flush();
+  int error = write_all(1, output.data, output.used);
+  if (error) fail("standard output: %e", error);
   end_verb(0);
 }

@@ -1,5 +1,4 @@
 #pragma once
-#include "base/sys.h"
 #include "launch/request.h"
 
 _Noreturn void verb_list(struct request *q);

@@ -2,7 +2,6 @@
 #include "verbs/start.h"
 
 #include <string.h>
-#include <sys/file.h>
 
 #include "base/fault.h"
 #include "base/log.h"
@@ -43,7 +42,6 @@ static int put_report(struct buffer *text, struct run *r, const struct message *
 // second start away.
 static int begin_start(struct run *r, struct buffer *text) {
   struct container *c = r->container;
-  const struct step *failed;
   if (section_first(&c->program, SECTION_EXEC_PROGRAM) == section_end(&c->program, SECTION_EXEC_PROGRAM)) {
     put(text, "process: found nothing, expected an object: start needs a program to run");
     return -1;
@@ -54,9 +52,9 @@ static int begin_start(struct run *r, struct buffer *text) {
   else if (claim < 0)
     format(text, "start the container: lock the journal: %e", claim);
   if (claim < 0) return -1;
-  int error = run_section(r, &failed);
+  int error = run_section(r);
   if (error) {
-    put_failure(text, r, failed, error);
+    put_failure(text, r, r->step, error);
     return -1;
   }
   container_unlock(c);
@@ -137,18 +135,13 @@ static int ask_init(struct container *c, struct late late, int socket, struct me
 
 // A hook has failed and takes the container with it (runtime.md, "Lifecycle", steps 7 and 9).
 static int destroy_started(struct container *c) {
-  STATIC_BUFFER(text, LOG_LINE);
-  int error = container_lock(c, LOCK_EX);
-  // If the lock failed otherwise, another delete was first, and what has the same id now is another container.
-  if (error == -ETIMEDOUT) put(&text, "another process has kept the container locked: it is not removed");
-  if (error == -ETIMEDOUT || (!error && destroy_container(c, 1, &text))) log_line("warning", text.data);
+  lock_and_destroy(c, 1);
   return START_DESTROYED;
 }
 
 int start_container(struct container *c, struct late late, int socket, struct buffer *text) {
   struct run r;
   struct message message = {0};
-  const struct step *failed;
   run_begin(&r, c, SECTION_BEFORE_START);
   CLOSING int claim = begin_start(&r, text);
   if (claim < 0) return -1;
@@ -165,8 +158,8 @@ int start_container(struct container *c, struct late late, int socket, struct bu
     put_oom(text, &c->program, 0);
     return -1;
   }
-  int error = run_section(&r, &failed);
+  int error = run_section(&r);
   if (!error) return 0;
-  put_failure(text, &r, failed, error);
+  put_failure(text, &r, r.step, error);
   return destroy_started(c);
 }

@@ -56,13 +56,12 @@ void verb_state(struct request *q) {
 
 int run_or_fail(struct container *c, unsigned section, int signal) {
   struct run r;
-  const struct step *failed;
   run_begin(&r, c, section);
   r.signal = signal;
-  int error = run_section(&r, &failed);
+  int error = run_section(&r);
   if (!error) return r.signalled;
   STATIC_BUFFER(text, LOG_LINE);
-  put_failure(&text, &r, failed, error);
+  put_failure(&text, &r, r.step, error);
   fail("%s", text.data);
 }
 
