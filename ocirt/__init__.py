@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .library.description import Bind as Bind
     from .library.description import Copy as Copy
     from .library.inside import Files as Files
+    from .library.network import Net as Net
     from .library.observe import Event as Event
     from .library.observe import Stats as Stats
     from .library.runtime import Runtime as Runtime
@@ -71,6 +72,7 @@ _HOMES = {
     "library.changes": ("Changes",),
     "library.description": ("Bind", "Copy"),
     "library.inside": ("Files",),
+    "library.network": ("Net",),
     "library.observe": ("Event", "Stats"),
     "library.runtime": ("Runtime",),
     "library.sandbox": ("sandbox",),
@@ -102,6 +104,7 @@ __all__ = [
     "ImageError",
     "InstallationError",
     "Live",
+    "Net",
     "NoContainer",
     "NoImage",
     "OcirtError",

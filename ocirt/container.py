@@ -12,14 +12,16 @@ from typing import IO, TYPE_CHECKING, Any
 
 from .errors import RequestError, StateError
 from .failures import TimeoutExpired
-from .library import lifecycle, observe
+from .library import connection, lifecycle, network, observe
 from .library.arguments import Size, optional_size, size
 from .library.blocking import Communicating, HasPipes, Pipes, drive, read_line
 from .library.lifecycle import Bundle, Lifecycle, Path
 from .library.limits import Limits
+from .library.network import Networking
 from .library.observe import Event, Stats
 from .library.outcome import MAX_OUTPUT, encoded, result_of
 from .library.runtime import Runtime
+from .library.sandbox import hardened
 from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
 from .library.supervisor import Supervisor
 from .library.waiting import deadline_in
@@ -149,6 +151,9 @@ class Container(HasPipes):
         init: bool = False,
         limits: Limits = "required",
         late: bool = False,
+        net: Networking | None = None,
+        landlock: Sequence[str] = (),
+        coresched: bool = False,
         runtime: Runtime | None = None,
     ) -> Container:
         """Make a container from a bundle or a config. :meth:`start` runs its program.
@@ -167,6 +172,10 @@ class Container(HasPipes):
         :param limits: for a caller without root's rights, who cannot set limits on every host. ``"required"``: a
             container that cannot be limited does not run; ``"best-effort"``: it runs, and a ``RuntimeWarning`` says so.
         :param late: let :meth:`start` bring the program and its standard streams.
+        :param net: ``"none"``: only a loopback of its own; ``"host"``: the host's network; or :class:`ocirt.Net`, which
+            says what the container reaches. ``None``: what the config says.
+        :param landlock: as for :func:`ocirt.sandbox`.
+        :param coresched: as for :func:`ocirt.sandbox`.
         :param runtime: the executable, and where it keeps containers; by default the installed one.
         :raises ConfigError: the config is wrong or missing, or the root file system is missing.
         :raises RequestError: an argument cannot be used.
@@ -180,8 +189,11 @@ class Container(HasPipes):
             raise RequestError(
                 "late: found a stream that is PIPE, expected it in the call of start, which brings streams"
             )
+        config = hardened(config, landlock, coresched)
+        config = config if net is None else network.applied(net, config)
         made, streams = Bundle(bundle, config, rootfs), Streams.open(stdin, stdout, stderr)
-        life = drive(Lifecycle.create(found, made, name, streams, pass_fds, lifecycle.Flags(init, limits, late)))
+        flags = lifecycle.Flags(init, limits, late)
+        life = drive(connection.create(net, found, made, name, streams, pass_fds, flags))
         pipes = Pipes()
         try:
             pipes.open(streams)
@@ -292,6 +304,12 @@ class Container(HasPipes):
         drive(self._life.delete(force))
         self._pipes.close()
 
+    def denied(self) -> tuple[str, ...]:
+        """What the container has wanted to reach so far and may not, as :class:`ocirt.Net` writes it; empty if it was not
+        created with one. Ask before :meth:`delete`.
+        """
+        return drive(self._life.refused())
+
     # ---- further processes ----
 
     def exec(
@@ -327,6 +345,8 @@ class Container(HasPipes):
         :raises ProgramError: the program does not exist or cannot be executed.
         :raises WrongState: the container does not run, or is paused.
         """
+        if self._life.network is not None:
+            network.check_harmless("capabilities", capabilities := list(capabilities))
         flags = lifecycle.exec_flags(cwd, env, user, additional_gids, capabilities, no_new_privileges)
         streams, pipes = Streams.open(stdin, stdout, stderr), Pipes()
         process = Process(args, drive(self._life.exec(args, flags, streams, pass_fds)), pipes)
@@ -386,7 +406,7 @@ class Container(HasPipes):
         finally:
             streams.close()
             supervisor.release()
-        return result_of(args, supervisor.began, end, output)
+        return result_of(args, supervisor.began, end, output, self.denied())
 
     # ---- what it has written ----
 
@@ -572,6 +592,9 @@ def run(
     pass_fds: Sequence[int] = (),
     init: bool = False,
     limits: Limits = "required",
+    net: Networking | None = None,
+    landlock: Sequence[str] = (),
+    coresched: bool = False,
     runtime: Runtime | None = None,
 ) -> Result:
     """Run a container from its creation to its removal, with one process of the executable.
@@ -593,6 +616,10 @@ def run(
         init reaps orphaned processes, and the exit status is the program's. This costs one more process.
     :param limits: for a caller without root's rights, who cannot set limits on every host. ``"required"``: a container
         that cannot be limited does not run; ``"best-effort"``: it runs, and a ``RuntimeWarning`` says so.
+    :param net: ``"none"``: only a loopback of its own; ``"host"``: the host's network; or :class:`ocirt.Net`, which
+        says what the container reaches. ``None``: what the config says.
+    :param landlock: as for :func:`ocirt.sandbox`.
+    :param coresched: as for :func:`ocirt.sandbox`.
     :param runtime: the executable, and where it keeps containers; by default the installed one.
     :raises ConfigError: the config is wrong or missing, or the root file system is missing.
     :raises RequestError: an argument cannot be used.
@@ -606,12 +633,12 @@ def run(
     """
     runtime = runtime or Runtime()
     name = lifecycle.new_id() if id is None else checked_id(id)
+    config = hardened(config, landlock, coresched)
+    config = config if net is None else network.applied(net, config)
     output, found = Output(optional_size("max_output", max_output)), Bundle(bundle, config, rootfs)
-    streams = Streams.open(PIPE, stdout, stderr)
-    begin, end = drive(
-        lifecycle.run(
-            runtime, found, name, streams, pass_fds, encoded(input), timeout, output, lifecycle.Flags(init, limits)
-        )
+    streams, flags = Streams.open(PIPE, stdout, stderr), lifecycle.Flags(init, limits)
+    begin, end, denied = drive(
+        connection.run(net, runtime, found, name, streams, pass_fds, encoded(input), timeout, output, flags)
     )
-    result = result_of(found.args, begin, end, output)
+    result = result_of(found.args, begin, end, output, denied)
     return result.check() if check else result

@@ -33,6 +33,8 @@ class Result:
     :ivar memory_peak: the most memory, in bytes. For :func:`ocirt.run` that of the whole container, if it has a memory
         cgroup (before Linux 5.19 on cgroup v1 only), otherwise the largest resident size of a single process.
     :ivar why: why it has ended, as a sentence and as data.
+    :ivar denied: what the container has wanted to reach and may not, as :class:`ocirt.Net` writes it; for a further
+        process in a container, everything that this container has wanted so far. Empty without a ``Net``.
     """
 
     args: tuple[str, ...]
@@ -46,6 +48,7 @@ class Result:
     cpu_seconds: float = 0.0
     memory_peak: int = 0
     why: Why = UNKNOWN
+    denied: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from .container import Container, Process
-from .library import lifecycle
+from .library import connection, lifecycle
 from .library.arguments import Size, optional_size, seconds
 from .library.blocking import Pipes, drive
 from .library.changes import Changes
 from .library.description import Bind, Copy, Description
 from .library.inside import Files
 from .library.lending import Lender
-from .library.lifecycle import Bundle, Lifecycle
+from .library.lifecycle import Bundle
 from .library.outcome import MAX_OUTPUT, encoded, result_of
 from .library.runtime import Runtime
 from .library.session import Session
@@ -67,8 +67,9 @@ class Sandbox(Description):
         session = Session(self)
         bundle = made(self, session, runtime, args)
         streams = Streams.open(PIPE, PIPE, PIPE)
-        begin, end = drive(
-            lifecycle.run(
+        begin, end, denied = drive(
+            connection.run(
+                self.net,
                 runtime,
                 bundle,
                 lifecycle.new_id(),
@@ -81,7 +82,7 @@ class Sandbox(Description):
             )
         )
         output.finish()
-        result = SandboxResult.of(result_of(bundle.args, begin, end, output), session.files, Changes(session))
+        result = SandboxResult.of(result_of(bundle.args, begin, end, output, denied), session.files, Changes(session))
         result.check() if check else None
         return result
 
@@ -94,9 +95,8 @@ class Sandbox(Description):
         """
         runtime, session = self.runtime or Runtime(), Session(self, is_live=True)
         bundle, streams = made(self, session, runtime, None), Streams.open(DEVNULL, DEVNULL, DEVNULL)
-        life = drive(
-            Lifecycle.create(runtime, bundle, lifecycle.new_id(), streams, (), lifecycle.Flags(limits=self.limits))
-        )
+        flags = lifecycle.Flags(limits=self.limits)
+        life = drive(connection.create(self.net, runtime, bundle, lifecycle.new_id(), streams, (), flags))
         container = Container(life, Pipes())
         try:
             if session.must_start:

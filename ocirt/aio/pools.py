@@ -10,6 +10,7 @@ from ..library.arguments import Size, optional_size
 from ..library.eventloop import drive
 from ..library.lifecycle import Path
 from ..library.limits import Limits
+from ..library.network import Networking
 from ..library.outcome import MAX_OUTPUT, encoded, result_of
 from ..library.pool import Reserve
 from ..library.runtime import Runtime
@@ -35,6 +36,8 @@ class Pool:
     :param warm: keep Python interpreters that have run a first program: ``["python3", "-c", "import numpy"]``.
     :param init: as for :func:`run`.
     :param limits: as for :func:`run`.
+    :param net: ``"none"``, ``"host"`` or an :class:`ocirt.Net`, as for :func:`run`. The container is connected when its
+        program starts, which costs what it costs :func:`run`; in a warm pool the first program runs before that.
     :param runtime: the executable, and where it keeps containers; by default the installed one.
     :raises RequestError: an argument cannot be used.
     """
@@ -48,9 +51,10 @@ class Pool:
         warm: Sequence[str] | None = None,
         init: bool = False,
         limits: Limits = "required",
+        net: Networking | None = None,
         runtime: Runtime | None = None,
     ) -> None:
-        self._reserve = Reserve(runtime or Runtime(), config, rootfs, size, warm, lifecycle.Flags(init, limits))
+        self._reserve = Reserve(runtime or Runtime(), config, rootfs, size, warm, lifecycle.Flags(init, limits), net)
 
     async def run(
         self,
@@ -86,8 +90,10 @@ class Pool:
         :raises CommandFailed: with ``check``, the program has not ended with 0.
         """
         output = Output(optional_size("max_output", max_output))
-        begin, end = await drive(self._reserve.run(args, env, cwd, stdout, stderr, encoded(input), timeout, output))
-        result = result_of(args, begin, end, output)
+        begin, end, denied = await drive(
+            self._reserve.run(args, env, cwd, stdout, stderr, encoded(input), timeout, output)
+        )
+        result = result_of(args, begin, end, output, denied)
         return result.check() if check else result
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from . import arguments
 from .arguments import Size
 from .inside import absolute
 from .limits import Limits, checked
+from .network import Networking, applied
 from .runtime import Runtime
 from .sandbox import BIND_OPTIONS, NOBODY, sandbox
 from .submounts import readonly_binds
@@ -106,6 +107,9 @@ class Description:
         user: int | tuple[int, int] = NOBODY,
         open_files: int = 1024,
         hostname: str = "sandbox",
+        net: Networking = "none",
+        landlock: Sequence[str] = (),
+        coresched: bool = False,
         cgroup: str | None = None,
         limits: Limits = "required",
         runtime: Runtime | None = None,
@@ -127,12 +131,17 @@ class Description:
             root's rights it is 0, which is the caller.
         :param open_files: the most open files of a process.
         :param hostname: the host's name in the sandbox.
+        :param net: ``"none"``: only a loopback of its own; ``"host"``: the host's network; or :class:`ocirt.Net`, which
+            says what the programs reach.
+        :param landlock: as for :func:`ocirt.sandbox`.
+        :param coresched: as for :func:`ocirt.sandbox`.
         :param cgroup: ``linux.cgroupsPath``, the directory of the cgroups; each run has one in it.
         :param limits: as for :func:`ocirt.run`.
         :param runtime: the executable, and where it keeps containers; by default the installed one.
         :raises RequestError: an argument cannot be used.
+        :raises HostError: the host cannot give the sandbox this network.
         """
-        self.runtime = runtime
+        self.runtime, self.net = runtime, net
         self.timeout = None if timeout is None else arguments.seconds("timeout", timeout)
         self.limits, self.readonly = checked(limits), readonly
         self._image, self.layers = _image(rootfs)
@@ -147,6 +156,8 @@ class Description:
             "files": open_files,
             "hostname": hostname,
             "scratch": self._disk,
+            "landlock": landlock,
+            "coresched": coresched,
         }
         self._cgroup = cgroup
         inside = self._image.get("config") or {}
@@ -221,11 +232,12 @@ class Description:
         # An overlay does not show the mounts below its layers.
         found["mounts"] = readonly_binds(self.layers[-1], places) + mounts
         found["annotations"] = {
+            **found.get("annotations", {}),
             LOWER: ":".join([_escaped(layer) for layer in self.layers]),
             SIZE: str(self._disk),
             OVERLAYS: str(1 + len(self.copies)),
         }
-        return found
+        return applied(self.net, found)
 
     @property
     def is_in_user_namespace(self) -> bool:
@@ -252,6 +264,7 @@ class Description:
         config = self.config(args)
         config["annotations"][RECEIVER] = os.path.join(runtime.root, ",SOCKET")
         words = {"verb": "run", "id": "ID", "bundle": self.layers[0], "root": runtime.root, "rootfs-annotations": "1"}
+        words["hardening-annotations"] = "1"
         words["cgroup-manager"] = runtime.cgroup_manager
         if "XDG_RUNTIME_DIR" in runtime.environment:
             words["runtime-dir"] = runtime.environment["XDG_RUNTIME_DIR"]

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from .. import state_dir as states
 from ..errors import HostError, OcirtError, RequestError, reason
@@ -178,12 +178,13 @@ def new_id() -> str:
 @dataclass(frozen=True, slots=True)
 class Flags:
     """How a container is made: ``init`` puts an init before the program; for ``limits`` see :mod:`.limits`; with
-    ``late``, ``start`` brings the program.
+    ``late``, ``start`` brings the program; with ``remove``, the supervisor removes a created container that has ended.
     """
 
     init: bool = False
     limits: limits.Limits = "required"
     late: bool = False
+    remove: bool = False
 
     def __post_init__(self) -> None:
         limits.checked(self.limits)
@@ -191,7 +192,8 @@ class Flags:
     @property
     def words(self) -> list[str]:
         """Flags of ``create`` and ``run``."""
-        return [*(["--init"] if self.init else []), *(["--late"] if self.late else [])]
+        given = {"--init": self.init, "--late": self.late, "--remove": self.remove}
+        return [name for name, is_given in given.items() if is_given]
 
 
 def late_words(args: Sequence[str], env: Mapping[str, str] | None, cwd: str | None) -> list[list[str]]:
@@ -355,16 +357,26 @@ def kill(supervisor: Supervisor, number: int = 9) -> bool:
         return False
 
 
+class Network(Protocol):
+    """What connects a container to a network, and ends with it: a :class:`~.connection.Connection`."""
+
+    def refused(self) -> Operation[tuple[str, ...]]: ...
+
+    def close(self) -> Operation[None]: ...
+
+
 class Lifecycle:
     """An existing container.
 
     :ivar supervisor: of a container that this process has made; ``None`` for a container that :meth:`load` found.
+    :ivar network: of a container that this process has made with a :class:`ocirt.Net`; otherwise ``None``.
     :ivar pidfd: of its first process; ``None`` if that has ended.
     """
 
     def __init__(self, runtime: Runtime, id: str, supervisor: Supervisor | None, held: int | None) -> None:
         self.runtime, self.id, self.supervisor, self._held = runtime, id, supervisor, held
         self._ended: End | None = None
+        self.network: Network | None = None
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if is_finalizing():  # the kernel closes what is open
@@ -503,7 +515,13 @@ class Lifecycle:
         yield from self.verb("delete", *(["--force"] if force else []), "--", self.id)
         if self.supervisor is not None and not (yield from self.supervisor.end(deadline_in(self.runtime.timeout))):
             raise TimeoutExpired(f"the end of {self.id}", self.runtime.timeout)
+        if self.network is not None:
+            yield from self.network.close()
         self.let_go()
+
+    def refused(self) -> Operation[tuple[str, ...]]:
+        """What the container's network has refused so far; empty if it has no :class:`ocirt.Net`."""
+        return () if self.network is None else (yield from self.network.refused())
 
     def exec(
         self, args: Sequence[str], flags: Sequence[str], streams: Streams, pass_fds: Sequence[int]

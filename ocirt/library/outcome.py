@@ -13,10 +13,13 @@ MAX_OUTPUT = 64 << 20
 """The default for the most bytes of output that the library keeps."""
 
 
-def result_of(args: Sequence[str], begin: Begin | None, end: End, output: Output) -> Result:
+def result_of(
+    args: Sequence[str], begin: Begin | None, end: End, output: Output, denied: tuple[str, ...] = ()
+) -> Result:
     """The result of a process.
 
     :param begin: how the process began; ``None`` if the supervisor did not report this.
+    :param denied: what the network of its container has refused.
     """
     seconds = 0.0 if begin is None else (end.clock - begin.clock) / 1e9
     return Result(
@@ -37,6 +40,7 @@ def result_of(args: Sequence[str], begin: Begin | None, end: End, output: Output
             memory_peak=end.memory_peak,
             truncated=output.truncated,
         ),
+        denied,
     )
 
 

@@ -16,13 +16,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..errors import OcirtError, RequestError
 from ..failures import TimeoutExpired
-from . import arguments, lifecycle, limits
+from . import arguments, lifecycle, limits, network
 from .children import close_all
+from .connection import Connection
 from .lifecycle import Bundle, Flags
+from .network import Net, Networking
 from .report import Begin, End
 from .runtime import Runtime
 from .streams import CHUNK, PIPE, Output, Stream, Streams, transfer
@@ -104,6 +107,8 @@ class Reserve:
 
     :param config: what they are made from; each gets its own cgroup beneath ``linux.cgroupsPath``, if that is given.
     :param size: how many wait.
+    :param net: what the config has been made for. A container with a :class:`ocirt.Net` is connected when its program
+        starts.
     :param warm: the command line of the first program of a warm interpreter, ``[python, "-c", CODE]``; ``None``: cold.
     :raises RequestError: an argument cannot be used.
     """
@@ -116,10 +121,12 @@ class Reserve:
         size: int,
         warm: Sequence[str] | None,
         flags: Flags,
+        net: Networking | None = None,
     ) -> None:
-        self.runtime, self.rootfs, self.flags = runtime, rootfs, flags
+        self.runtime, self.rootfs, self.flags, self.net = runtime, rootfs, flags, net
         if not isinstance(config, Mapping):
             raise arguments.wrong("config", config, "a dict, as ocirt.sandbox makes it")
+        config = config if net is None else network.applied(net, config)
         self.size = arguments.count("size", size)
         if not size:
             raise arguments.wrong("size", size, "1 or more")
@@ -160,35 +167,20 @@ class Reserve:
         bundle, ends = self._bundle(id), []
         try:
             if self.warm is None:
-                streams, words, theirs = Streams.open(None, None, None), ["create", "--late", "--remove"], ()
-                made = Waiting(self._supervisor(words, id, bundle, streams, theirs))
+                streams, flags = Streams.open(None, None, None), replace(self.flags, late=True, remove=True)
+                made = Waiting(lifecycle.supervise("create", self.runtime, bundle, id, streams, (), flags))
             else:
                 streams, ends = Streams.open(PIPE, PIPE, PIPE), [*os.pipe2(os.O_CLOEXEC), *os.pipe2(os.O_CLOEXEC)]
-                supervisor = self._supervisor(["run"], id, bundle, streams, (ends[0], ends[3]))
+                theirs = ends[0], ends[3]
+                supervisor = lifecycle.supervise("run", self.runtime, bundle, id, streams, theirs, self.flags)
                 made = Waiting(supervisor, ends[1], ends[2])
-                ends = [ends[0], ends[3]]
+                ends = list(theirs)
             made.supervisor.start()
             return made
         finally:
             close_all(ends)
             if bundle is not self._shared:
                 bundle.close()
-
-    def _supervisor(
-        self, words: list[str], id: str, bundle: Bundle, streams: Streams, pass_fds: Sequence[int]
-    ) -> Supervisor:
-        words = [
-            words[0],
-            "--rootfs-annotations",
-            *words[1:],
-            *self.flags.words,
-            "--bundle",
-            bundle.directory,
-            "--",
-            id,
-        ]
-        options = limits.options(self.flags.limits)
-        return Supervisor(self.runtime, id, words, streams, pass_fds, bundle.config, options)
 
     def check(self) -> None:
         """:raises OcirtError: the pool is closed, or belongs to another process."""
@@ -313,9 +305,10 @@ class Reserve:
         input: bytes,
         timeout: float | None,
         output: Output,
-    ) -> Operation[tuple[Begin, End]]:
+    ) -> Operation[tuple[Begin, End, tuple[str, ...]]]:
         """Run a program in a container of the pool until it ends.
 
+        :returns: how it began and ended, and what its network has refused.
         :raises OcirtError: the program could not be run.
         :raises TimeoutExpired: it ran too long. The container has been killed.
         """
@@ -331,7 +324,11 @@ class Reserve:
             raise TimeoutExpired("a container of the pool", timeout) from None
         supervisor = waiting.supervisor
         streams = supervisor.streams if self.warm is not None else Streams.open(PIPE, stdout, stderr)
+        connection: Connection | None = None
         try:
+            if isinstance(self.net, Net):
+                connection = Connection(self.net, supervisor)
+                yield from connection.open()
             if self.warm is None:
                 yield from lifecycle.start(self.runtime, supervisor.id, words, streams)
             else:
@@ -346,10 +343,12 @@ class Reserve:
                 raise TimeoutExpired(f"container {supervisor.id}", timeout, output.of(1), output.of(2))
             if supervisor.ended is None:
                 raise supervisor.failure()
-            return begin, supervisor.ended
+            return begin, supervisor.ended, (() if connection is None else (yield from connection.refused()))
         finally:
             streams.close()
             self.give_up(waiting)
+            if connection is not None:
+                yield from connection.close()
 
     def close(self) -> Operation[None]:
         """Remove all containers that wait, and wait until those that ran are removed."""

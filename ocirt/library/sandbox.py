@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from ..errors import RequestError
 from .arguments import Size, count, mapping, optional_size, seconds, size, words, wrong
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -110,12 +111,10 @@ def sandbox(
         linux["resources"]["devices"] = [{"allow": False, "access": "rwm"}]  # a user namespace allows no device nodes
     if cgroup is not None:
         linux["cgroupsPath"] = cgroup
-    hardening = {LANDLOCK: " ".join(words("landlock", landlock))} if landlock else {}
-    if coresched:
-        hardening[CORESCHED] = "1"
+    annotations = hardening(landlock, coresched)
     return {
         "ociVersion": "1.2.0",
-        **({"annotations": hardening} if hardening else {}),
+        **({"annotations": annotations} if annotations else {}),
         "process": {
             "args": program,
             "cwd": cwd,
@@ -151,6 +150,36 @@ def sandbox(
         ],
         "linux": linux,
     }
+
+
+def hardening(landlock: Sequence[str], coresched: bool) -> dict[str, str]:
+    """The annotations that restrict a container further.
+
+    :raises RequestError: ``landlock`` is no list of words.
+    """
+    found = {LANDLOCK: " ".join(words("landlock", landlock))} if landlock else {}
+    if coresched:
+        found[CORESCHED] = "1"
+    return found
+
+
+def hardened(config: Mapping[str, Any] | None, landlock: Sequence[str], coresched: bool) -> Mapping[str, Any] | None:
+    """The config with these annotations.
+
+    :raises RequestError: there is no config, or it has Landlock's words already.
+    """
+    found = hardening(landlock, coresched)
+    if not found:
+        return config
+    name = "landlock" if landlock else "coresched"
+    if config is None:
+        raise RequestError(
+            f"{name}: found one for a bundle, whose config.json has annotations; expected a config", name
+        )
+    annotations = config.get("annotations") or {}
+    if LANDLOCK in found and LANDLOCK in annotations:
+        raise RequestError(f"landlock: the config has {LANDLOCK} already, expected one of the two", "landlock")
+    return {**config, "annotations": {**annotations, **found}}
 
 
 def sources(binds: Mapping[str, str | os.PathLike[str]] | None) -> dict[str, str]:

@@ -11,9 +11,15 @@ from pathlib import Path
 import pytest
 
 from ocirt import Container
-from tests.integration.harness import LIMIT, TREE
+from tests.integration.harness import AS_USER, LIMIT, TREE
 from tests.integration.library import children, config_for, descriptors
 
+AS_OTHER = """
+import sys
+sys.path.insert(0, {site!r})
+import ocirt
+runtime = ocirt.Runtime(root={root!r})
+"""
 BEGIN = """
 import json, os, signal, sys, threading, time
 sys.path.insert(0, {tree!r})
@@ -21,6 +27,17 @@ import ocirt
 from tests.integration.library import children, config_for, descriptors
 runtime, image = ocirt.Runtime(**json.loads(sys.argv[1])), sys.argv[2]
 """
+
+
+def run_as_user(user, program):
+    """A program that uses the library, run by a user without root's rights, with that user's installed package."""
+    prefix = user.executable.parent.parent
+    version = next((prefix / "lib").iterdir()).name
+    path = prefix / "program.py"
+    site = prefix / "lib" / version / "site-packages"
+    path.write_text(AS_OTHER.format(site=str(site), root=str(user.root)) + textwrap.dedent(program))
+    first = (prefix / "bin/ocirt-python").read_text().splitlines()[0].removeprefix("#!")
+    return subprocess.run([first, "-I", path], cwd="/", capture_output=True, text=True, timeout=LIMIT * 2, **AS_USER)
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,9 @@ import errno
 
 import pytest
 
-from ocirt import run
+from ocirt import Container, OcirtError, Pool, Sandbox, run
 from tests.integration.library import config_for
+from tests.integration.sandboxes import describe
 
 LANDLOCK, CORESCHED = "org.ocirt.landlock", "org.ocirt.coresched"
 FLAG = "--hardening-annotations"
@@ -108,9 +109,51 @@ def test_core_scheduling(ocirt, bundle):
     assert 'found "yes", expected "1"' in ocirt("run", FLAG, "--bundle", bundle, "c1").err.replace('\\"', '"')
 
 
+COMMAND, WORDS = ["sh", "-c", "echo x > /tmp/x; cat /etc/passwd"], ["execute:/bin", "write:/tmp"]
+
+
+def with_an_argument(image, runtime):
+    return run(config=config_for(*COMMAND), rootfs=image, runtime=runtime, landlock=WORDS)
+
+
+def with_the_config(image, runtime):
+    return run(config=config_for(*COMMAND, landlock=WORDS), rootfs=image, runtime=runtime)
+
+
+def in_a_container(image, runtime):
+    given = {"config": config_for("sleep", "60"), "rootfs": image, "runtime": runtime, "landlock": WORDS}
+    with Container.create(**given) as container:
+        container.start()
+        return container.run(COMMAND)
+
+
+def in_a_sandbox(image, runtime):
+    return describe(Sandbox, image, runtime, landlock=WORDS).run(COMMAND)
+
+
+def in_a_pool(image, runtime):
+    with Pool(config_for("unused", landlock=WORDS), rootfs=image, size=1, runtime=runtime) as pool:
+        return pool.run(COMMAND)
+
+
 @pytest.mark.cgroups
-def test_a_sandbox_of_the_library(image, runtime):
-    config = config_for("sh", "-c", "echo x > /tmp/x; cat /etc/passwd", landlock=["execute:/bin", "write:/tmp"])
-    result = run(config=config, rootfs=image, runtime=runtime)
-    assert result.returncode == 1 and b"/etc/passwd" in result.stderr and b"Permission denied" in result.stderr
+@pytest.mark.parametrize("way", [with_an_argument, with_the_config, in_a_container, in_a_sandbox, in_a_pool])
+def test_the_library(image, runtime, way):
+    result = way(image, runtime)
+    assert result.returncode == 1 and b"/etc/passwd" in result.stderr and b"Permission denied" in result.stderr, result
     assert b"/tmp/x" not in result.stderr
+
+
+@pytest.mark.cgroups
+def test_core_scheduling_of_the_library(image, runtime):
+    """The argument arrives at the runtime: the plan of a sandbox has the step, and a kernel without it is named."""
+    box = describe(Sandbox, image, runtime, coresched=True)
+    assert "MakeCoreCookie" in box.plan(["true"])
+    for call in (
+        lambda: box.run(["true"]),
+        lambda: run(config=config_for("true"), rootfs=image, runtime=runtime, coresched=True),
+    ):
+        try:
+            assert call().returncode == 0
+        except OcirtError as error:
+            assert "core scheduling" in str(error)

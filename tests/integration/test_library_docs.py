@@ -9,6 +9,7 @@ import textwrap
 import pytest
 
 from tests.integration.harness import LIMIT, TREE, cgroups_path
+from tests.integration.lan import on_lan
 from tests.integration.library_fixtures import with_python
 
 __all__ = ["with_python"]  # fixtures of the tests here
@@ -50,7 +51,10 @@ def run_example(text, ocirt, rootfs, place):
     )
     assert "/srv/image" in text
     program.write_text(begin + text.replace("/srv/image", str(rootfs)))
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=LIMIT * 2)
+    command = [sys.executable, program]
+    if "ocirt.Net" in text:
+        command = on_lan(*command)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT * 2)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -80,7 +84,7 @@ def test_the_example_of_the_readme(ocirt, with_python, tmp_path):
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 9
     first = [line for line in EXAMPLES[0].splitlines() if line and not line.startswith("assert")]
     assert len(first) <= 20, "untrusted code in twenty lines"
 

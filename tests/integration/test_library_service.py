@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ocirt import PIPE, Container, run
-from tests.integration.harness import AS_USER, LIMIT, cgroups_path
+from tests.integration.harness import LIMIT, cgroups_path
 from tests.integration.library import children, config_for, descriptors
-from tests.integration.library_fixtures import service
+from tests.integration.library_fixtures import run_as_user, service
 
 __all__ = ["service"]  # fixtures of the tests here
 
@@ -278,17 +276,11 @@ def test_a_killed_run(ocirt, image, runtime):
 
 def test_a_user(user, image, tmp_path):
     """In an installed package, which finds its executable; without root's rights; nothing is given but the rootfs."""
-    prefix = user.executable.parent.parent
-    version = next((prefix / "lib").iterdir()).name
     home = tmp_path / "home"
     shutil.copytree(image, home / "rootfs", symlinks=True)
-    program = tmp_path / "program.py"
-    program.write_text(
-        textwrap.dedent(f"""
-        import sys
-        sys.path.insert(0, {str(prefix / "lib" / version / "site-packages")!r})
-        import ocirt
-        runtime = ocirt.Runtime(root={str(home / "state")!r})
+    done = run_as_user(
+        user,
+        f"""
         assert runtime.executable == {str(user.executable)!r}, runtime.executable
         unlimited = dict(memory=None, processes=None, cpus=None)  # tests/integration/test_rootless.py has limits
         config = ocirt.sandbox(["sh", "-c", "id -u; cat; touch /tmp/x; touch /x 2>/dev/null || exit 3"], **unlimited)
@@ -298,8 +290,6 @@ def test_a_user(user, image, tmp_path):
             c.start()
             print(c.status, c.run(["echo", "there"]).text)
         print(ocirt.Container.list(runtime=runtime))
-    """)
+        """,
     )
-    first = next(line for line in (prefix / "bin/ocirt-python").read_text().splitlines())[2:]
-    done = subprocess.run([first, "-I", program], cwd="/", capture_output=True, text=True, timeout=LIMIT * 2, **AS_USER)
     assert done.stdout.split("\n") == ["3 ['0', 'in'] b''", "running there", "", "[]", ""], done

@@ -1,0 +1,366 @@
+"""ocirt.Net: a container reaches what its list allows, and finds no way around it.
+
+The traffic stays in network namespaces that the test makes (tests/integration/lan.py).
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import runtime
+from tests.integration.harness import LIMIT, TREE, cgroups_path
+from tests.integration.lan import on_lan
+from tests.integration.library_fixtures import run_as_user, with_python
+
+__all__ = ["runtime", "with_python"]  # fixtures of the tests here
+
+ATTEMPTS = """
+import ctypes, json, os, socket, subprocess
+found = {}
+def attempt(name, work):
+    try:
+        found[name] = repr(work() or "done")
+    except OSError as error:
+        found[name] = os.strerror(error.errno) if error.errno else str(error)
+def reach(address, port, family=socket.AF_INET):
+    with socket.socket(family) as connection:
+        connection.settimeout(10)
+        connection.connect((address, port))
+        return connection.recv(9).decode()
+def new_address():
+    route = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+    attributes = bytes([8, 0, 2, 0, 10, 9, 0, 7])
+    head = (len(attributes) + 24).to_bytes(4, "little") + bytes([20, 0, 5, 6]) + bytes(8)
+    route.send(head + bytes([2, 24, 0, 0, 2, 0, 0, 0]) + attributes)
+    error = int.from_bytes(route.recv(999)[16:20], "little", signed=True)
+    if error: raise OSError(-error, "")
+attempt("allowed", lambda: reach("10.9.0.2", 8000))
+attempt("raw", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 255))
+attempt("packet", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+attempt("change the interface", new_address)
+"""
+INSIDE = f"""{ATTEMPTS}
+attempt("other address", lambda: reach("10.9.0.3", 8000))
+attempt("other port", lambda: reach("10.9.0.2", 8001))
+attempt("loopback of the host", lambda: reach("127.0.0.1", 9000))
+attempt("address of the host", lambda: reach("10.9.0.1", 9000))
+attempt("other address of the host", lambda: reach("10.9.9.1", 9000))
+attempt("IPv6", lambda: reach("2001:db8:9::2", 8000, socket.AF_INET6))
+attempt("other IPv6 address", lambda: reach("2001:db8:9::3", 8000, socket.AF_INET6))
+attempt("mapped", lambda: reach("::ffff:10.9.0.3", 8000, socket.AF_INET6))
+attempt("DNS", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("10.9.0.2", 53)))
+attempt("netfilter", lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12))
+attempt("ping", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 1).sendto(b"x", ("10.9.0.3", 0)))
+print(json.dumps(found))
+"""
+ROOT = f"""{ATTEMPTS}
+libc = ctypes.CDLL(None, use_errno=True)
+def call(result):
+    if result: raise OSError(ctypes.get_errno(), "")
+def nft(rules):
+    done = subprocess.run(["/usr/sbin/nft", rules], capture_output=True, text=True)
+    return "refused" if done.returncode and "Operation not permitted" in done.stderr else done
+def join():
+    call(libc.setns(os.open("/proc/1/ns/net", os.O_RDONLY), 0x40000000))
+attempt("delete the rules", lambda: nft("delete table inet ocirt"))
+attempt("a table of its own", lambda: nft("add table inet own"))
+attempt("join the namespace", join)
+attempt("a new user namespace", lambda: call(libc.unshare(0x10000000)))
+attempt("delete the rules from there", lambda: nft("delete table inet ocirt"))
+attempt("join the namespace from there", join)
+attempt("other address", lambda: reach("10.9.0.3", 8000))
+print(json.dumps(found))
+"""
+OUTSIDE = """
+import json, os, select, subprocess, sys, time
+sys.path.insert(0, {tree!r})
+import ocirt
+runtime = ocirt.Runtime(executable={executable!r}, root={root!r}, environment={{}}, cgroup_manager={manager!r})
+config = ocirt.sandbox(["python3", "-c", {inside!r}], cgroup={cgroup!r})
+given = dict(config=config, rootfs={rootfs!r}, runtime=runtime)
+described = dict(rootfs={rootfs!r}, runtime=runtime, cgroup={parent!r})
+{program}
+"""
+
+
+@pytest.fixture
+def on_a_lan(runtime, with_python):
+    """Runs a program that uses the library, where the host is 10.9.0.1 and a server on 10.9.0.2 and 10.9.0.3."""
+
+    def run(program, inside=INSIDE):
+        text = OUTSIDE.format(
+            tree=str(TREE),
+            executable=runtime.executable,
+            root=str(runtime.root),
+            manager=runtime.cgroup_manager,
+            inside=inside,
+            cgroup=cgroups_path("network"),
+            parent=cgroups_path("sandboxes"),
+            rootfs=str(with_python),
+            program=textwrap.dedent(program),
+        )
+        done = subprocess.run(on_lan(sys.executable, "-c", text), capture_output=True, text=True, timeout=LIMIT)
+        assert done.returncode == 0, done
+        return json.loads(done.stdout)
+
+    return run
+
+
+REFUSED, DENIED = "Connection refused", "Operation not permitted"
+ALLOW = ["10.9.0.2:8000/tcp", "[2001:db8:9::2]:8000/tcp"]
+
+
+def test_what_is_not_allowed_is_not_reached(on_a_lan):
+    found, denied = on_a_lan(
+        f"""
+        result = ocirt.run(**given, net=ocirt.Net(allow={ALLOW}), timeout=60)
+        assert result.returncode == 0 and result.memory_peak > 0 and 0 < result.seconds < 60, result
+        print(json.dumps([json.loads(result.stdout), result.denied]))
+        """
+    )
+    assert found.pop("allowed") == found.pop("IPv6") == "'there'"
+    assert found.pop("ping") != "'done'"
+    assert found == {
+        "other IPv6 address": REFUSED,
+        "other address": REFUSED,
+        "other port": REFUSED,
+        "loopback of the host": REFUSED,
+        "address of the host": REFUSED,
+        "other address of the host": REFUSED,
+        "mapped": REFUSED,
+        "DNS": DENIED,
+        "raw": DENIED,
+        "packet": DENIED,
+        "netfilter": DENIED,
+        "change the interface": DENIED,
+    }
+    assert denied == [
+        "10.9.0.2:53/udp",
+        "10.9.0.2:8001/tcp",
+        "10.9.0.3:8000/tcp",
+        "10.9.9.1:9000/tcp",
+        "[2001:db8:9::3]:8000/tcp",
+    ]
+
+
+@pytest.mark.parametrize("has_user_namespace", [False, True])
+def test_root_cannot_change_the_rules(on_a_lan, has_user_namespace):
+    """With every capability that a container with a Net may have, with no seccomp filter, and from new namespaces."""
+    program = """
+        from ocirt.library.network import HARMLESS
+        for kind in config["process"]["capabilities"]:
+            config["process"]["capabilities"][kind] = sorted(HARMLESS)
+        config["process"]["user"] = {"uid": 0, "gid": 0}
+        del config["linux"]["seccomp"]
+        """
+    if has_user_namespace:
+        program += """
+        config["linux"]["namespaces"].append({"type": "user"})
+        maps = [{"containerID": 0, "hostID": 0, "size": 65536}]
+        config["linux"].update(uidMappings=maps, gidMappings=maps)
+        del config["linux"]["resources"]["devices"]
+        """
+    program += f"""
+        result = ocirt.run(**given, net=ocirt.Net(allow={ALLOW}), timeout=60)
+        assert result.returncode == 0, result
+        print(json.dumps([json.loads(result.stdout), result.denied]))
+        """
+    found, denied = on_a_lan(program, ROOT)
+    assert found == {
+        "allowed": "'there'",
+        "raw": DENIED,
+        "packet": DENIED,
+        "change the interface": DENIED,
+        "delete the rules": "'refused'",
+        "a table of its own": "'refused'",
+        "join the namespace": DENIED,
+        "a new user namespace": "'done'",
+        "delete the rules from there": "'refused'",
+        "join the namespace from there": DENIED,
+        "other address": REFUSED,
+    }
+    assert denied == ["10.9.0.3:8000/tcp"]
+
+
+def test_the_rules_hold_before_the_program_runs(on_a_lan):
+    tables = on_a_lan(
+        """
+        with ocirt.Container.create(**given, net=ocirt.Net(publish={8070: 80})) as container:
+            enter = ["nsenter", f"--net=/proc/{container.pid}/ns/net", "nft", "--json", "list", "ruleset"]
+            assert container.status == "created"
+            print(subprocess.run(enter, check=True, capture_output=True, text=True).stdout)
+        """
+    )["nftables"]
+    policies = {each["chain"]["name"]: each["chain"]["policy"] for each in tables if "chain" in each}
+    assert policies == {"output": "drop", "input": "drop", "forward": "drop"}
+
+
+def test_a_sandbox(on_a_lan):
+    """Also in asyncio, in an open sandbox, and in pools."""
+    found = on_a_lan(
+        f"""
+        import asyncio
+        net = ocirt.Net(allow={ALLOW})
+        described["net"] = net
+        def look(result):
+            assert result.returncode == 0, result
+            assert json.loads(result.stdout)["allowed"] == "'there'", result
+            return result.denied
+        program = config["process"]["args"]
+        found = [look(ocirt.Sandbox(**described).run(program))]
+        with ocirt.Sandbox(**described).open() as live:
+            assert live.run(["true"]).denied == ()
+            found.append(look(live.run(program)))
+            assert live.container.denied() == found[0]
+            try:
+                live.container.exec(["true"], capabilities=["CAP_NET_ADMIN"])
+            except ocirt.RequestError as error:
+                assert error.path == "capabilities"
+        found.append(look(asyncio.run(ocirt.aio.Sandbox(**described).run(program))))
+        found.append(look(asyncio.run(ocirt.aio.run(**given, net=net))))
+        given.pop("config")
+        with ocirt.Pool(config, **given, net=net, size=1) as pool:
+            found += [look(pool.run(program)), look(pool.run(program))]
+        with ocirt.Pool(config, **given, net=net, size=1, warm=["python3", "-c", "import socket"]) as pool:
+            found += [look(pool.run(program))]
+        print(json.dumps(found))
+        """
+    )
+    assert len(found) == 7 and all(each == found[0] for each in found) and len(found[0]) == 5
+
+
+def test_nothing_remains(on_a_lan, ocirt):
+    """Neither pasta nor its container, whatever happens to the program."""
+    left = on_a_lan(
+        """
+        try:
+            ocirt.run(**given, net=ocirt.Net(), timeout=1)
+        except ocirt.TimeoutExpired as error:
+            assert error.timeout == 1
+            print(json.dumps([each.id for each in ocirt.Container.list(runtime=runtime)]))
+        """,
+        "import time; time.sleep(60)",
+    )
+    assert left == [] and ocirt.ids() == []
+
+
+def test_a_killed_caller_leaves_nothing(on_a_lan, ocirt):
+    """No process of the container or of pasta, and nobody who holds the network namespace."""
+    pids, left, holders = on_a_lan(
+        """
+        told, tells = os.pipe()
+        asked, asks = os.pipe()
+        service = os.fork()
+        if service == 0:
+            container = ocirt.Container.create(**given, net=ocirt.Net())
+            container.start()
+            os.write(tells, os.readlink(f"/proc/{container.pid}/ns/net").encode())
+            os.read(asked, 1)
+            os.kill(os.getpid(), 9)
+        namespace = os.read(told, 99).decode()
+        pids = [container.pid for container in ocirt.Container.list(runtime=runtime)]
+        pidfds = [os.pidfd_open(pid) for pid in pids]
+        os.write(asks, b"x")
+        os.waitpid(service, 0)
+        for pidfd in pidfds:
+            assert select.select([pidfd], [], [], 60)[0], "a process remains"
+        end = time.monotonic() + 60
+        while (left := os.listdir(runtime.root)) and time.monotonic() < end:
+            time.sleep(0.05)
+        def held_by(pid):
+            try:
+                links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+                with open(f"/proc/{pid}/mountinfo") as mounts:
+                    return namespace in [*links, os.readlink(f"/proc/{pid}/ns/net")] or namespace in mounts.read()
+            except OSError:  # it has ended
+                return False
+        holders = [pid for pid in os.listdir("/proc") if pid.isdigit() and held_by(pid)]
+        print(json.dumps([pids, left, holders]))
+        """,
+        "import time; time.sleep(60)",
+    )
+    assert len(pids) == 2 and (left, holders) == ([], [])
+
+
+def test_a_published_port_is_the_loopbacks(on_a_lan):
+    inside = "import socket; s = socket.create_server(('0.0.0.0', 80)); c = s.accept()[0]; c.sendall(b'inside')"
+    found = on_a_lan(
+        """
+        import socket
+        config["linux"]["sysctl"] = {"net.ipv4.ip_unprivileged_port_start": "0"}
+        with ocirt.Container.create(**given, net=ocirt.Net(publish={8070: 80})) as container:
+            container.start()
+            for _ in range(200):
+                with socket.create_connection(("127.0.0.1", 8070), 10) as connection:
+                    if data := connection.recv(9):
+                        break
+            try:
+                socket.create_connection(("10.9.0.1", 8070), 5)
+                elsewhere = "reached"
+            except OSError as error:
+                elsewhere = error.strerror
+            print(json.dumps([data.decode(), elsewhere, container.denied()]))
+        """,
+        inside,
+    )
+    assert found == ["inside", REFUSED, []]
+
+
+def test_what_pasta_cannot_do(on_a_lan, ocirt):
+    """A published port that somebody else has: pasta's own message, and nothing remains."""
+    said = on_a_lan(
+        """
+        try:
+            ocirt.run(**given, net=ocirt.Net(publish={9000: 80}))
+        except ocirt.HostError as error:
+            print(json.dumps(str(error)))
+        """
+    )
+    assert said.startswith("net: pasta: ") and "9000" in said and ocirt.ids() == []
+
+
+def test_none_and_host(on_a_lan):
+    none, host, sandbox = on_a_lan(
+        """
+        found = [ocirt.run(**given, net=net).text.split() for net in ("none", "host")]
+        box = ocirt.Sandbox(**described, net="host")
+        print(json.dumps([*found, box.run(config["process"]["args"]).text.split()]))
+        """,
+        "print(*sorted([line.split(':')[0].strip() for line in open('/proc/net/dev').readlines()[2:]]))",
+    )
+    assert none == ["lo"] and host == sandbox == ["lo", "v0"]
+
+
+def test_a_user_without_roots_rights(user, image, tmp_path):
+    """A Net is refused before anything happens; "none" and "host" work."""
+    shutil.copytree(image, tmp_path / "home/rootfs", symlinks=True)
+    done = run_as_user(
+        user,
+        f"""
+        rootfs, unlimited = {str(tmp_path / "home/rootfs")!r}, dict(memory=None, processes=None, cpus=None)
+        config = ocirt.sandbox(["sh", "-c", "tail -n +3 /proc/net/dev | cut -d: -f1"], **unlimited)
+        given, net = dict(rootfs=rootfs, runtime=runtime), ocirt.Net()
+        for call in (
+            lambda: ocirt.run(config=config, net=net, **given),
+            lambda: ocirt.Container.create(config=config, net=net, **given),
+            lambda: ocirt.Pool(config, net=net, **given),
+            lambda: ocirt.Sandbox(net=net, **unlimited, **given),
+        ):
+            try:
+                print(call())
+            except ocirt.HostError as error:
+                print(error)
+        for net in ("none", "host"):
+            names = ocirt.run(config=config, net=net, **given).text.split()
+            own = ocirt.Sandbox(net=net, **unlimited, **given).run(config["process"]["args"]).text.split()
+            print(names == own, names == ["lo"])
+        """,
+    )
+    host_has_others = len(Path("/proc/net/dev").read_text().splitlines()) > 3
+    refused = "net: ocirt.Net needs root's rights; without them use net='none' or net='host'"
+    assert done.stdout.splitlines() == [refused] * 4 + ["True True", f"True {not host_has_others}"], done
