@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ..plan import Plan
     from ..plan.steps import Step
     from .cgroupfs import Made
-    from .dbus import Property
+    from .dbus import Items, Property
 
 SPEC = "config-linux.md#cgroups-path"
 TIMEOUT = 30
@@ -152,7 +152,7 @@ class Scope(Cgroupfs):
         # A cgroup of this name may exist without a unit, and systemd would use it.
         return [
             *[AssertEmptyCgroup(self.at, SPEC, hierarchy=each.mount, path=self.unit_path(each)) for each in self.all],
-            StartUnit(self.at, SPEC, **self.call(), body=dbus.start(self.unit, self._properties(resources))),
+            StartUnit(self.at, SPEC, **self.job(dbus.start(self.unit, self._properties(resources)))),
         ]
 
     def place(self, resources: "Resources", first: bool) -> "list[Step]":
@@ -186,20 +186,25 @@ class Scope(Cgroupfs):
         return [*super().delete(), self._stop()]
 
     def _stop(self) -> StopUnit:
-        return StopUnit(self.at, "runtime.md#delete", **self.call(), **self._place())
+        return StopUnit(self.at, "runtime.md#delete", **self.job(dbus.stop(self.unit)), **self._place())
 
     def _place(self) -> "dict[str, Field]":
         return {"hierarchy": self.home.mount, "path": self.unit_path(self.home)}
 
-    def call(self) -> "dict[str, Field]":
+    def call(self, items: "Items") -> "dict[str, Field]":
+        """The fields of a step that makes the calls ``items``."""
         manager = self.manager
         return {
             "socket": manager.socket,
-            "bus": manager.bus,
-            "owner": manager.owner,
+            "greeting": dbus.greeting(manager.owner),
+            "calls": dbus.hello(manager.bus) + items,
             "unit": self.unit,
             "timeout": TIMEOUT,
         }
+
+    def job(self, items: "Items") -> "dict[str, Field]":
+        """The fields of a step that waits for the end of the job of the call ``items``."""
+        return self.call(dbus.prepare(self.manager.bus, self.unit) + items)
 
     # ---- properties ----
 

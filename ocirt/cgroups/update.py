@@ -89,7 +89,7 @@ def _present_quota(driver: Scope) -> "list[Step]":
 
 
 def _told(driver: Scope, properties: "Sequence[Property]") -> SetUnitProperties:
-    return SetUnitProperties(driver.at, "", body=dbus.change(driver.unit, properties), **driver.call())
+    return SetUnitProperties(driver.at, "", **driver.call(dbus.change(driver.unit, properties)))
 
 
 def _earlier(driver: Scope, resources: "Resources", before: "Resources") -> "list[Property]":

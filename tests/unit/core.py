@@ -73,7 +73,7 @@ class Core:
         self.library.test_scan.restype = self.library.test_find.restype = self.library.test_find_exec.restype = (
             ctypes.c_long
         )
-        self.library.test_call.restype = self.library.test_read.restype = ctypes.c_long
+        self.library.test_calls.restype = self.library.test_read.restype = ctypes.c_long
         self.out = ctypes.create_string_buffer(CAPACITY)
 
     def scan(self, data):
@@ -125,12 +125,10 @@ class Core:
         assert size != -2
         return self.out.raw[:size] if size >= 0 else None if size == -3 else place(path, request)
 
-    def call(self, signature, items, pid):
-        """The bytes of a D-Bus call with the items as its body (ocirt/cgroups/dbus.py), ``None`` if the items are
-        wrong.
-        """
+    def calls(self, items, pid):
+        """The bytes of the D-Bus calls that the items make (ocirt/cgroups/dbus.py), ``None`` if the items are wrong."""
         texts = (ctypes.c_char_p * len(items))(*[item.encode() for item in items])
-        size = self.library.test_call(signature.encode(), texts, len(items), pid, self.out)
+        size = self.library.test_calls(texts, len(items), pid, self.out)
         return None if size < 0 else self.out.raw[:size]
 
     def messages(self, fd):

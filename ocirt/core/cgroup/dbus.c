@@ -1,5 +1,5 @@
 // The parts of the D-Bus wire protocol that calls to systemd need (the D-Bus specification, "Message Protocol" and
-// "Authentication Protocol"). The plan has the contents of a message; this file adds lengths and alignment.
+// "Authentication Protocol"). The plan has the contents of all messages; this file adds lengths, alignment and numbers.
 #include "cgroup/dbus.h"
 
 #include <poll.h>
@@ -10,8 +10,7 @@
 #include "base/text.h"
 #include "base/wait.h"
 
-enum { FIELD_PATH = 1, FIELD_INTERFACE, FIELD_MEMBER, FIELD_ERROR_NAME, FIELD_REPLY_SERIAL, FIELD_DESTINATION };
-enum { FIELD_SIGNATURE = 8 };
+enum { FIELD_MEMBER = 3, FIELD_ERROR_NAME, FIELD_REPLY_SERIAL };
 
 // ---- out ----
 
@@ -60,7 +59,7 @@ static uint64_t number_of(struct wire *w, const char *text) {
   return number;
 }
 
-// The items of a body, and the next one to encode.
+// The items of all messages, and the next one to encode.
 struct items {
   const struct texts *texts;
   uint32_t taken;
@@ -95,10 +94,32 @@ static void end_array(struct wire *w) {
   memcpy(w->data + array->length_at, &length, sizeof length);
 }
 
+// Writes the size of the present message's body where its header has it.
+static void end_message(struct wire *w) {
+  uint32_t size = w->used - w->body;
+  if (w->serial && !w->bad) memcpy(w->data + w->start + 4, &size, sizeof size);
+}
+
+static void begin_message(struct wire *w, uint8_t flags) {
+  const uint8_t head[] = {'l', DBUS_CALL, flags, 1};
+  end_message(w);
+  w->start = w->used;
+  put_raw(w, head, sizeof head);
+  put_u32(w, 0);
+  put_u32(w, ++w->serial);
+}
+
 // Encodes one item: a type, and its value if it has one (ocirt/cgroups/dbus.py).
 static void put_item(struct wire *w, struct items *items, int pid) {
   const char *type = take_item(w, items);
   switch (*type) {
+  case 'm':
+    begin_message(w, (uint8_t)take_number(w, items));
+    break;
+  case 'h':
+    pad(w, 8);
+    w->body = w->used;
+    break;
   case '(':
     pad(w, 8);
     break;
@@ -137,56 +158,15 @@ static void put_item(struct wire *w, struct items *items, int pid) {
   }
 }
 
-void dbus_authenticate(struct wire *w, int64_t uid) {
-  static const char hex[] = "0123456789abcdef";
-  BUFFER(decimal, 24);
-  put_number(&decimal, uid);
-  w->used = w->start = w->depth = w->serial = 0;
+void dbus_calls(struct wire *w, const char *greeting, const struct texts *items, int pid) {
+  struct items left = {items, 0};
+  w->used = w->depth = w->serial = 0;
   w->bad = 0;
-  put_raw(w, "\0AUTH EXTERNAL ", 15);
-  for (const char *at = decimal.data; *at; at++) {
-    put_raw(w, &hex[*at >> 4], 1);
-    put_raw(w, &hex[*at & 15], 1);
-  }
-  put_raw(w, "\r\nBEGIN\r\n", 9);
-}
-
-static void put_field(struct wire *w, uint8_t code, const char *type, const char *value) {
-  if (!value || !*value) return;
-  pad(w, 8);
-  put_raw(w, &code, 1);
-  put_signature(w, type);
-  if (*type == 'g')
-    put_signature(w, value);
-  else
-    put_string(w, value);
-}
-
-uint32_t dbus_call(struct wire *w, const struct dbus_target *to, const char *member, int flags, const char *signature,
-    const struct texts *items, int pid) {
-  uint8_t head[4] = {'l', DBUS_CALL, (uint8_t)flags, 1};
-  uint32_t length, at;
-  w->start = w->used;
-  w->depth = 0;
-  put_raw(w, head, sizeof head);
-  put_u32(w, 0);
-  put_u32(w, ++w->serial);
-  put_u32(w, 0);
-  put_field(w, FIELD_PATH, "o", to->path);
-  put_field(w, FIELD_INTERFACE, "s", to->interface);
-  put_field(w, FIELD_MEMBER, "s", member);
-  put_field(w, FIELD_DESTINATION, "s", to->destination);
-  put_field(w, FIELD_SIGNATURE, "g", signature);
-  length = w->used - w->start - 16;
-  pad(w, 8);
-  at = w->used;
-  for (struct items left = {items, 0}; items && left.taken < items->count && !w->bad;)
+  put_raw(w, "", 1); // the protocol's first byte
+  put_raw(w, greeting, strlen(greeting));
+  while (left.taken < items->count && !w->bad)
     put_item(w, &left, pid);
-  if (w->bad) return 0;
-  memcpy(w->data + w->start + 12, &length, 4);
-  length = w->used - at;
-  memcpy(w->data + w->start + 4, &length, 4);
-  return w->serial;
+  end_message(w);
 }
 
 // ---- in ----

@@ -7,10 +7,10 @@ struct array {
   uint32_t length_at, begin;
 };
 
-// The bytes to send: the authentication, then the messages.
+// The bytes to send: the authentication, then the messages. `start` and `body` are places in the present message.
 struct wire {
   uint8_t data[32768];
-  uint32_t used, start, depth, serial;
+  uint32_t used, start, body, depth, serial;
   struct array arrays[8];
   int bad;
 };
@@ -32,16 +32,10 @@ struct dbus {
   uint32_t have, taken;
   uint8_t in[16384];
 };
-void dbus_authenticate(struct wire *w, int64_t uid); // empties the wire first
 
-struct dbus_target {
-  const char *destination, *path, *interface;
-};
-
-// Appends a method call with the body `items` (ocirt/cgroups/dbus.py), and returns its serial.
-#define NO_REPLY 1 // a flag: no reply is expected
-uint32_t dbus_call(struct wire *w, const struct dbus_target *to, const char *member, int flags, const char *signature,
-    const struct texts *items, int pid);
+// Fills the wire with the greeting and the calls that the items make (ocirt/cgroups/dbus.py). w->serial is the number
+// of the last call.
+void dbus_calls(struct wire *w, const char *greeting, const struct texts *items, int pid);
 
 // Connects and sends the wire: 0 or negative errno. The peer must be root or this user.
 int dbus_open(struct dbus *d, const char *socket, const struct wire *w, int64_t seconds);

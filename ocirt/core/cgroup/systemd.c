@@ -11,15 +11,6 @@
 #include "executor/execute.h"
 #include "executor/failure.h"
 
-static const struct dbus_target manager = {"org.freedesktop.systemd1", "/org/freedesktop/systemd1",
-                                    "org.freedesktop.systemd1.Manager"},
-                                daemon = {"org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus"},
-                                peer = {"org.freedesktop.systemd1", "/org/freedesktop/systemd1",
-                                    "org.freedesktop.DBus.Peer"};
-
-#define MATCH \
-  "type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'"
-
 // A conversation with systemd, and the result of a job for `unit`. If `last` is not 0, there is no job: the
 // conversation ends with the answer to the call of that serial.
 struct job {
@@ -31,30 +22,21 @@ struct job {
   struct wire out;
 };
 
-static uint32_t call(struct job *job, const struct dbus_target *to, const char *member, int flags,
-    const char *signature, const char **items, uint32_t count) {
-  return dbus_call(&job->out, to, member, flags, signature, &(struct texts){items, count}, 0);
-}
-
-// The job is static because it is too large for the stack. A process has one conversation at a time.
-static struct job *greet_manager(const char *socket, const char *unit, int64_t seconds, int64_t on_bus, int64_t owner) {
+// Prepares a conversation, which the last of the calls concerns. It is static because it is too large for the stack. A
+// process has one at a time; the steps after StartUnit may have failed before AwaitUnit has ended that one.
+static struct job *make_job(
+    const char *socket, const char *unit, int64_t seconds, const char *greeting, const struct texts *calls, int pid) {
   static COLD_BSS struct job job;
+  if (job.socket) sys_close(job.bus.fd);
+  job.bus.fd = -1;
   job.socket = socket;
   job.unit = unit;
   job.seconds = seconds;
   *job.result = 0;
   job.last = 0;
-  dbus_authenticate(&job.out, owner);
-  if (on_bus) call(&job, &daemon, "Hello", 0, 0, 0, 0);
+  dbus_calls(&job.out, greeting, calls, pid);
+  job.serial = job.out.serial;
   return &job;
-}
-
-// The manager sends its signals to its own connections anyway, and to a bus if somebody has subscribed.
-static void prepare_job(struct job *job, int64_t on_bus) {
-  if (on_bus) call(job, &daemon, "AddMatch", NO_REPLY, "s", (const char *[]){"s", MATCH}, 2);
-  if (on_bus) call(job, &manager, "Subscribe", NO_REPLY, 0, 0, 0);
-  // A failed unit of this name would otherwise be in the way of a new one.
-  call(job, &manager, "ResetFailedUnit", NO_REPLY, "s", (const char *[]){"s", job->unit}, 2);
 }
 
 // Waits for the end of the job of the call `serial`: 0, or a negative errno; -EREMOTEIO if systemd refuses, with its
@@ -105,7 +87,7 @@ static int send_job(struct run *r, struct job *job) {
 
 static int finish_job(struct run *r, struct job *job) {
   int error = wait_job(r, job);
-  sys_close(job->bus.fd);
+  sys_close(release(&job->bus.fd));
   return explain(r, job, "the answer of", error);
 }
 
@@ -137,9 +119,7 @@ static int not_started(struct run *r, struct effect *effect, const char *unit, i
 int do_start_unit(struct run *r, const struct step_start_unit *s) {
   struct effect *effect = need_effect(r, effect_key(TEXT(socket), TEXT(unit)));
   if (!effect) return -E2BIG;
-  struct job *job = greet_manager(TEXT(socket), TEXT(unit), NUMBER(timeout), NUMBER(bus), NUMBER(owner));
-  prepare_job(job, NUMBER(bus));
-  job->serial = dbus_call(&job->out, &manager, "StartTransientUnit", 0, "ssa(sv)a(sa(sv))", TEXTS(body), r->child.pid);
+  struct job *job = make_job(TEXT(socket), TEXT(unit), NUMBER(timeout), TEXT(greeting), TEXTS(calls), r->child.pid);
   effect->state = EFFECT_INTENDED;
   r->job = job;
   int error = send_job(r, job);
@@ -164,11 +144,10 @@ int do_await_unit(struct run *r, const struct step_await_unit *s) {
 }
 
 // Systemd writes cgroups after its answer, but before it reads another message. So the runtime waits for the answer to
-// a second call.
+// the call after SetUnitProperties.
 int do_set_unit_properties(struct run *r, const struct step_set_unit_properties *s) {
-  struct job *job = greet_manager(TEXT(socket), TEXT(unit), NUMBER(timeout), NUMBER(bus), NUMBER(owner));
-  job->serial = dbus_call(&job->out, &manager, "SetUnitProperties", 0, "sba(sv)", TEXTS(body), 0);
-  job->last = call(job, &peer, "Ping", 0, 0, 0, 0);
+  struct job *job = make_job(TEXT(socket), TEXT(unit), NUMBER(timeout), TEXT(greeting), TEXTS(calls), 0);
+  job->last = job->serial--;
   int error = converse(r, job);
   return error ? unit_error(r, "change", TEXT(unit), error) : 0;
 }
@@ -184,9 +163,7 @@ int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
     effect->state = EFFECT_UNDONE;
     return 0;
   }
-  struct job *job = greet_manager(TEXT(socket), TEXT(unit), NUMBER(timeout), NUMBER(bus), NUMBER(owner));
-  prepare_job(job, NUMBER(bus));
-  job->serial = call(job, &manager, "StopUnit", 0, "ss", (const char *[]){"s", TEXT(unit), "s", "replace"}, 4);
+  struct job *job = make_job(TEXT(socket), TEXT(unit), NUMBER(timeout), TEXT(greeting), TEXTS(calls), 0);
   int error = converse(r, job);
   // Systemd refuses if the unit is gone already.
   if (error && error != -EREMOTEIO) warn("stop the systemd unit %s: %s", TEXT(unit), r->detail.data);

@@ -1,23 +1,22 @@
 """Steps that call systemd.
 
-``socket`` is a socket of the systemd manager, or, with ``bus`` 1, that of a message bus to which the manager is connected.
-``owner`` is this user's uid in the manager's user namespace. ``timeout`` is in seconds.
+``socket`` is a socket of the systemd manager, or of a message bus to which the manager is connected. The steps send
+``greeting`` and then the ``calls`` (see ocirt/cgroups/dbus.py). ``timeout`` is in seconds.
 """
 
 from .base import Step
 
 
 class StartUnit(Step):
-    """Call StartTransientUnit with ``body`` (see ocirt/cgroups/dbus.py) for the child that Spawn has made. Systemd works while the
-    following steps run. The step journals the unit as intended."""
+    """Make the ``calls``, of which the last one is StartTransientUnit, for the child that Spawn has made. Systemd works while
+    the following steps run. The step journals the unit as intended."""
 
     sections = ("host",)
     fields = {
         "socket": "text",
-        "bus": "number",
-        "owner": "number",
+        "greeting": "text",
+        "calls": "texts",
         "unit": "text",
-        "body": "texts",
         "timeout": "number",
     }
     sentence = "start the systemd unit {unit}"
@@ -38,14 +37,14 @@ class AwaitUnit(Step):
 
 
 class StopUnit(Step):
-    """Call StopUnit if the journal says that this container has started the unit, and wait for the end of the
-    job. A failure is only a warning: the cgroup is empty by then, and systemd stops an empty scope."""
+    """Make the ``calls``, of which the last one is StopUnit, if the journal says that this container has started the
+    unit, and wait for the end of the job. A failure is only a warning: the cgroup is empty by then, and systemd stops an empty scope."""
 
     sections = ("delete",)
     fields = {
         "socket": "text",
-        "bus": "number",
-        "owner": "number",
+        "greeting": "text",
+        "calls": "texts",
         "unit": "text",
         "hierarchy": "text",
         "path": "text",
@@ -56,16 +55,15 @@ class StopUnit(Step):
 
 
 class SetUnitProperties(Step):
-    """Call SetUnitProperties with ``body`` if the unit still exists, and wait until systemd has written the
+    """Make the ``calls``, SetUnitProperties and one more, if the unit still exists, and wait until systemd has written the
     resulting values into the unit's cgroup."""
 
     sections = ("update", "restore")
     fields = {
         "socket": "text",
-        "bus": "number",
-        "owner": "number",
+        "greeting": "text",
+        "calls": "texts",
         "unit": "text",
-        "body": "texts",
         "timeout": "number",
     }
     sentence = "change the systemd unit {unit}"
