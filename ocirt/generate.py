@@ -206,6 +206,24 @@ def calls_source() -> str:
     return "\n".join([CALLS_BEGIN, *[call_handler(step).lstrip("\n") + "\n" for step in STEPS if step.call]])
 
 
+SIGNALS = (
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU "
+    "XFSZ VTALRM PROF WINCH IO PWR SYS"
+).split()
+"""The names of the signals from 1 on."""
+RTMIN, RTMAX = 34, 64
+"""The real-time signals that programs may use. libc keeps the first two of the kernel's for itself."""
+
+
+def signals() -> dict[str, int]:
+    """Each name of a signal, without SIG, and its number."""
+    found = {name: number for number, name in enumerate(SIGNALS, 1)} | {"RTMIN": RTMIN, "RTMAX": RTMAX}
+    found |= {"IOT": found["ABRT"], "CLD": found["CHLD"], "POLL": found["IO"]}
+    for offset in range(RTMAX - RTMIN + 1):
+        found |= {f"RTMIN+{offset}": RTMIN + offset, f"RTMAX-{offset}": RTMAX - offset}
+    return found
+
+
 PARTS = (flags.KEY, flags.BOUND, flags.OTHER)
 
 
@@ -249,6 +267,7 @@ def flags_header() -> str:
         )
     lines += [
         "  {0}};",
+        "#define SIGNALS " + ", ".join([f"{{{c_string(name)}, {number}}}" for name, number in signals().items()]),
         "",
         f"enum flag_part {{ {', '.join(map(part_name, PARTS))} }};",
         f"enum flag_form {{ TEXT_FORM = {flags.TEXT}, VARIABLE_FORM = {flags.VARIABLE}, ID_FORM = {flags.ID}, USER_FORM = {flags.USER} }};",

@@ -17,7 +17,7 @@ from ..plan.steps import (
     FinishRestore,
     JoinContainer,
     LoopbackUp,
-    MakeMountPoint,
+    MakeDirectory,
     MeetCriu,
     PlaceCriuRoot,
     RunWithin,
@@ -154,7 +154,7 @@ class Restored(Container):
             if each.is_bind:
                 steps += made
             else:
-                steps.append(MakeMountPoint(each.at, MOUNTS, path=each.target))
+                steps.append(MakeDirectory(each.at, MOUNTS, path=each.target, mode=0o755))
             if each.fstype == "tmpfs":
                 covered.append(target)
         return steps

@@ -339,8 +339,8 @@ def test_mount_points():
     )
     assert [
         (type(step).__name__, bound(step.path if hasattr(step, "path") else step.target))
-        for step in steps(made, "stage", "MakeMountPoint", "Bind")
-    ] == [("MakeMountPoint", "/proc"), ("MakeMountPoint", "/dev"), ("Bind", "/data")]
+        for step in steps(made, "stage", "MakeDirectory", "Bind")
+    ] == [("MakeDirectory", "/proc"), ("MakeDirectory", "/dev"), ("Bind", "/data")]
 
 
 def test_what_is_handed_over_is_received_where_it_is_not_mounted_too():
@@ -362,7 +362,7 @@ def test_what_is_handed_over_is_received_where_it_is_not_mounted_too():
     spawned = host[host.index("Spawn") : host.index("TalkToCriu")]
     assert spawned == ["Spawn", *["MakeIdMapping", "OpenMount", "Send"] * 2, "MeetCriu"]
     assert names(made, "stage")[-8:] == [
-        "MakeMountPoint",
+        "MakeDirectory",
         "Receive",
         "Close",
         "Close",

@@ -40,7 +40,7 @@ long read_cgroup(const char *hierarchy, const char *path, const char *file, char
 }
 
 int write_control(int dir, const char *file, const char *text) {
-  CLOSING int fd = sys_openat2(dir, file, O_WRONLY, 0, BENEATH);
+  CLOSING int fd = sys_openat2(dir, file, O_WRONLY, BENEATH);
   long n = fd < 0 ? fd : sys_write(fd, text, strlen(text));
   return n < 0 ? (int)n : 0;
 }

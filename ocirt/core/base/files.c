@@ -1,4 +1,3 @@
-// Whole files and directories, read and written by raw system calls.
 #include "base/files.h"
 
 #include <sys/sysmacros.h>

@@ -16,10 +16,14 @@
 #include "base/trace.h"
 #include "steps.h"
 
+void *arena_need(size_t size, const char *what) {
+  void *memory = arena_alloc(size);
+  if (!memory) fail("no memory for %s", what);
+  return memory;
+}
+
 struct buffer arena_buffer(size_t capacity) {
-  struct buffer made = {arena_alloc(plus(capacity, 1)), capacity + 1, 0, 0};
-  if (!made.data) fail("no memory for a text");
-  return made;
+  return (struct buffer){arena_need(plus(capacity, 1), "a text"), capacity + 1, 0, 0};
 }
 
 struct log logging = {.status = 1, .reader = -1};
@@ -240,7 +244,7 @@ void put_refusal(struct buffer *to, int error) {
     format(to, " (ocirt needs Linux " OLDEST_KERNEL " or newer; this is %s)", kernel.release);
   } else if (error == -ENOSYS)
     put(to, " (this kernel has no such call, or a seccomp filter around the runtime refuses it)");
-  if (error == -EPERM && sys_prctl(PR_GET_SECCOMP, 0, 0, 0) == SECCOMP_MODE_FILTER)
+  if (error == -EPERM && sys_prctl(PR_GET_SECCOMP, 0, 0) == SECCOMP_MODE_FILTER)
     put(to, " (the runtime is under a seccomp filter, which may be what refuses it)");
 }
 

@@ -10,14 +10,13 @@
 int resolve(int root, const char *path, uint64_t flags) {
   int fd;
   // EAGAIN: a rename raced with a `..`; the kernel asks to try again.
-  for (int tries = 0; (fd = sys_openat2(root, *path ? path : ".", flags, 0, IN_ROOT)) == -EAGAIN && tries < 128;
-      tries++)
+  for (int tries = 0; (fd = sys_openat2(root, *path ? path : ".", flags, IN_ROOT)) == -EAGAIN && tries < 128; tries++)
     ;
   return fd;
 }
 
 int open_child(int parent, const char *name) {
-  return sys_openat2(parent, name, O_PATH | O_NOFOLLOW, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+  return sys_openat2(parent, name, O_PATH | O_NOFOLLOW, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
 int make_child(int parent, const char *name, enum make_kind kind, int mode) {
@@ -91,7 +90,7 @@ static __attribute__((noinline)) int make_all(int root, const char *path, enum m
 }
 
 static int resolve_plain(int root, const char *path) {
-  return sys_openat2(root, path, O_PATH | O_DIRECTORY, 0, IN_ROOT | RESOLVE_NO_SYMLINKS);
+  return sys_openat2(root, path, O_PATH | O_DIRECTORY, IN_ROOT | RESOLVE_NO_SYMLINKS);
 }
 
 int resolve_or_make_plain(int root, const char *path) {

@@ -1,4 +1,3 @@
-// Other processes as /proc shows them, the syntax of container ids, and threads of this process.
 #include "base/processes.h"
 
 #include <string.h>

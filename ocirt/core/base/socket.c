@@ -1,4 +1,3 @@
-// Unix sockets, and passing descriptors over them.
 #include "base/socket.h"
 
 #include <string.h>

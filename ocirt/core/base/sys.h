@@ -56,8 +56,8 @@ static inline int release(int *fd) {
 }
 static inline long sys_read(int fd, void *data, size_t size) { return sys3(SYS_read, fd, data, size); }
 static inline long sys_write(int fd, const void *data, size_t size) { return sys3(SYS_write, fd, data, size); }
-static inline int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
-  struct open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
+static inline int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve) {
+  struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = resolve};
   return (int)sys4(SYS_openat2, dir, path, &how, sizeof how);
 }
 static inline int sys_mkdir(int dir, const char *path, int mode) { return (int)sys3(SYS_mkdirat, dir, path, mode); }
@@ -77,8 +77,8 @@ static inline int sys_fcntl(int fd, int command, long argument) { return (int)sy
 static inline int sys_ioctl(int fd, unsigned long request, void *argument) {
   return (int)sys3(SYS_ioctl, fd, request, argument);
 }
-static inline int sys_prctl(int option, unsigned long a, unsigned long b, unsigned long c) {
-  return (int)sys5(SYS_prctl, option, a, b, c, 0);
+static inline int sys_prctl(int option, unsigned long a, unsigned long b) {
+  return (int)sys5(SYS_prctl, option, a, b, 0, 0);
 }
 static inline int sys_open_tree(int dir, const char *path, unsigned flags) {
   return (int)sys3(SYS_open_tree, dir, path, flags | O_CLOEXEC);

@@ -1,4 +1,3 @@
-// Adjusts the container's terminal to the caller's, for a foreground verb.
 #include "base/terminal.h"
 
 #include <asm/ioctls.h>

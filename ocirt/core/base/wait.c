@@ -1,4 +1,3 @@
-// Waiting for descriptors and children.
 #include "base/wait.h"
 
 #include <poll.h>

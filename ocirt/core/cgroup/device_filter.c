@@ -5,10 +5,6 @@
 
 #include "cgroup/hierarchy.h"
 
-#ifndef BPF_F_REPLACE
-#define BPF_F_REPLACE 4
-#endif
-
 #define NAME "ocirt_devices" // by which the next LoadDeviceFilter on the cgroup finds this filter
 
 #define ATTACHED 64 // more than a cgroup can have

@@ -57,14 +57,14 @@ static int freeze(int fd, const char *value, const char *undo, int64_t deadline)
 
 int do_freeze_cgroup(struct run *r, const struct step_freeze_cgroup *s) {
   CLOSING int dir = open_cgroup(r, TEXT(hierarchy), TEXT(path), O_RDONLY);
-  CLOSING int fd = dir < 0 ? dir : sys_openat2(dir, TEXT(file), O_RDWR, 0, BENEATH);
+  CLOSING int fd = dir < 0 ? dir : sys_openat2(dir, TEXT(file), O_RDWR, BENEATH);
   if (fd < 0) return failing(r, "open", fd);
   int error = assert_no_strangers(r, TEXT(hierarchy), TEXT(path), dir);
   if (error) return error;
   int64_t deadline = milliseconds() + FREEZE_SECONDS * 1000L;
   int frozen = freeze(fd, TEXT(value), TEXT(undo), deadline);
   if (frozen > 0 && *TEXT(events)) {
-    CLOSING int events = sys_openat2(dir, TEXT(events), O_RDONLY, 0, BENEATH);
+    CLOSING int events = sys_openat2(dir, TEXT(events), O_RDONLY, BENEATH);
     frozen = wait_frozen(events, deadline);
   }
   if (frozen > 0) return 0;

@@ -59,7 +59,7 @@ static void signal_batch(struct signalling *how, int dir, const int *pids, int c
   uint64_t there = 0;
   for (int i = 0; i < count; i++)
     pidfds[i] = sys_pidfd_open(pids[i]);
-  CLOSING int fd = sys_openat2(dir, "cgroup.procs", O_RDONLY, 0, BENEATH);
+  CLOSING int fd = sys_openat2(dir, "cgroup.procs", O_RDONLY, BENEATH);
   struct pids now = {.fd = fd};
   for (int pid; (pid = next_pid(&now));)
     for (int i = 0; i < count; i++)
@@ -81,7 +81,7 @@ static int signal_directory(struct walk *w, int dir) {
   struct signalling *how = (struct signalling *)w;
   int batch[BATCH], count;
   if (how->signal == SIGKILL) thaw(w, dir);
-  CLOSING int fd = sys_openat2(dir, "cgroup.procs", O_RDONLY, 0, BENEATH);
+  CLOSING int fd = sys_openat2(dir, "cgroup.procs", O_RDONLY, BENEATH);
   struct pids found = {.fd = fd};
   do {
     for (count = 0; count < BATCH && (batch[count] = next_pid(&found)); count++)

@@ -40,7 +40,7 @@ static int find_child(int parent, const char *name, unsigned char type, void *da
 static int enter_or_remove(struct search *here, int *at) {
   struct search below = {0};
   struct walk child_walk = here->walk;
-  CLOSING int child = sys_openat2(*at, here->name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
+  CLOSING int child = sys_openat2(*at, here->name, O_RDONLY | O_DIRECTORY, BENEATH);
   if (child == -ENOENT) return 0;
   if (child < 0 || list_directory(child, find_child, &below) == 1) {
     sys_close(*at);
@@ -57,7 +57,7 @@ static int enter_or_remove(struct search *here, int *at) {
 // at a time and returns by `..`, because nobody can move a directory of a cgroup file system.
 static int remove_below(const struct walk *cgroup, int dir) {
   struct search here = {.walk = *cgroup};
-  CLOSING int at = sys_openat2(dir, ".", O_RDONLY | O_DIRECTORY, 0, BENEATH);
+  CLOSING int at = sys_openat2(dir, ".", O_RDONLY | O_DIRECTORY, BENEATH);
   while (at >= 0) {
     int found = list_directory(at, find_child, &here);
     if (found < 0 || (!found && !here.walk.depth)) return found;

@@ -6,15 +6,15 @@
 #include "base/files.h"
 #include "executor/execute.h"
 
-static int open_group(const char *root, const char *path, uint64_t flags) {
+static int open_group(const char *root, const char *path) {
   CLOSING int top = sys_open(AT_FDCWD, root, O_PATH | O_DIRECTORY, 0);
-  return top < 0 ? top : sys_openat2(top, path, flags, 0, BENEATH);
+  return top < 0 ? top : sys_openat2(top, path, O_PATH | O_DIRECTORY, BENEATH);
 }
 
 // Adds the kernel's own words about the last command, unless they are "ok".
 static int failing_here(struct run *r, const char *root, const char *call, int error) {
   char text[256];
-  CLOSING int info = open_group(root, "info", O_PATH | O_DIRECTORY);
+  CLOSING int info = open_group(root, "info");
   long size = info < 0 ? info : read_file(info, "last_cmd_status", text, sizeof text);
   while (size > 0 && text[size - 1] == '\n')
     text[--size] = 0;
@@ -23,7 +23,7 @@ static int failing_here(struct run *r, const char *root, const char *call, int e
 }
 
 static int write_file(struct run *r, const char *root, const char *path, const char *file, const char *value) {
-  CLOSING int dir = open_group(root, path, O_PATH | O_DIRECTORY);
+  CLOSING int dir = open_group(root, path);
   if (dir < 0) return failing(r, "open", dir);
   int error = write_control(dir, file, value);
   return error ? failing_here(r, root, "write", error) : 0;
@@ -32,7 +32,7 @@ static int write_file(struct run *r, const char *root, const char *path, const c
 int do_make_resctrl_group(struct run *r, const struct step_make_resctrl_group *s) {
   struct effect *effect = need_effect(r, effect_key(TEXT(root), TEXT(path)));
   if (!effect) return -E2BIG;
-  CLOSING int fd = open_group(TEXT(root), TEXT(path), O_PATH | O_DIRECTORY);
+  CLOSING int fd = open_group(TEXT(root), TEXT(path));
   if (fd >= 0) {
     effect->state = EFFECT_USED;
     return 0;
@@ -65,7 +65,7 @@ int do_remove_resctrl_group(struct run *r, const struct step_remove_resctrl_grou
   if (s->keep) {
     // A group that config.json names may be shared. Delete removes it only if a failed create has just made it.
     if (r->container->journal->phase != PHASE_CREATING) return 0;
-    CLOSING int dir = open_group(TEXT(root), TEXT(path), O_PATH | O_DIRECTORY);
+    CLOSING int dir = open_group(TEXT(root), TEXT(path));
     long used = dir < 0 ? 0 : read_file(dir, "tasks", tasks, sizeof tasks);
     if (used > 0) return 0;
   }

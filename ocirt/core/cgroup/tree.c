@@ -25,7 +25,7 @@ static int walk_child(int parent, const char *name, unsigned char type, void *da
     w->too_deep = 1;
     return 0;
   }
-  CLOSING int dir = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
+  CLOSING int dir = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, BENEATH);
   return dir < 0 ? dir == -ENOENT ? 0 : dir : walk(w, dir);
 }
 
@@ -79,7 +79,7 @@ int use_cgroup(struct run *r, const char *hierarchy, const char *path, int dir) 
 static int refuse_stranger(int parent, const char *name, unsigned char type, void *data) {
   struct walk *w = data;
   if (type != DT_DIR || !child_effect(w, name, 0)) return 0;
-  CLOSING int dir = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
+  CLOSING int dir = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, BENEATH);
   if (dir < 0 || !is_populated(dir)) return 0;
   format(&w->r->detail,
       "processes that are not the container's would be frozen, too: they are in its child cgroup %s, which was there "

@@ -3,7 +3,6 @@
 #include <linux/prctl.h>
 
 #include "base/log.h"
-#include "base/path.h"
 #include "base/signals.h"
 #include "base/socket.h"
 #include "base/trace.h"
@@ -21,11 +20,6 @@ int do_place_criu_root(struct run *r, const struct step_place_criu_root *s) {
   if (error) return error;
   CLOSING int at = sys_open(AT_FDCWD, TEXT(path), O_PATH | O_DIRECTORY, 0);
   return at < 0 ? failing(r, "open", at) : called(r, "move_mount", sys_move_mount(tree, at));
-}
-
-int do_make_mount_point(struct run *r, const struct step_make_mount_point *s) {
-  CLOSING int fd = resolve_or_make(r->rootfs, TEXT(path), MAKE_DIRECTORY, 0755);
-  return called(r, "openat2", fd);
 }
 
 // Replaces a descriptor that Python opened outside with the same directory in this mount namespace, where criu mounts.
@@ -82,7 +76,7 @@ int do_talk_to_criu(struct run *r, const struct step_talk_to_criu *s) {
   if (error) return failing(r, "socketpair", error);
   struct command command = {.fds = {r->fds[s->criu], NUMBER(console) < 0 ? theirs : r->fds[s->console]}, .n_fds = 2};
   // If the child could not execute criu, the conversation ends at once, and the child's report is the failure.
-  if ((error = run_helper(r, "criu", "run", TEXT(data), &command, &output))) return earlier_report(r, error);
+  if ((error = run_helper(r, "criu", TEXT(data), &command, &output))) return earlier_report(r, error);
   sys_close(release(&theirs));
   if (ours >= 0 && r->console < 0) receive_rights(ours, &byte, sizeof byte, &r->console, 1);
   return *TEXT(until) ? remember_restored(r, output) : 0;
@@ -97,7 +91,7 @@ int do_run_within(struct run *r, const struct step_run_within *s) {
   long pid = clone_process(0, &pidfd);
   if (pid < 0) return failing(r, "clone3", (int)pid);
   if (!pid) {
-    sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0);
+    sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0);
     r->peer = theirs;
     trace_become((unsigned)s->section);
     run_or_report(r, (unsigned)s->section);

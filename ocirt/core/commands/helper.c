@@ -71,12 +71,11 @@ static int run_with(
   return 0;
 }
 
-int run_helper(
-    struct run *r, const char *helper, const char *verb, const char *data, struct command *command, int *output) {
+int run_helper(struct run *r, const char *helper, const char *data, struct command *command, int *output) {
   CLOSING int input = sys_memfd("helper", MFD_NOEXEC_SEAL);
   if (input < 0) return failing(r, "memfd_create", input);
   int error = write_all(input, data, strlen(data));
-  return error ? failing(r, "write", error) : run_with(r, helper, verb, input, command, output);
+  return error ? failing(r, "write", error) : run_with(r, helper, "run", input, command, output);
 }
 
 static struct command with_network(struct run *r, const struct step_run_helper *s) {
@@ -97,7 +96,7 @@ int do_run_helper(struct run *r, const struct step_run_helper *s) {
     command.fds[command.n_fds++] = guard;
     command.fds[command.n_fds++] = r->container->dir;
   }
-  return run_helper(r, TEXT(helper), "run", TEXT(data), &command, &r->fds[s->record]);
+  return run_helper(r, TEXT(helper), TEXT(data), &command, &r->fds[s->record]);
 }
 
 void undo_helpers(struct run *r) {

@@ -53,7 +53,7 @@ static _Noreturn void execute(struct command *c, int output) {
   if (c->of_caller) restore_open_files();
   // If the runtime is killed, hooks die with it, so that delete --force leaves nothing. A helper decides by itself,
   // because it may have work to undo.
-  if (c->tail) sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0);
+  if (c->tail) sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0);
   sys0(SYS_setsid);
   if (c->cwd) sys_chdir(c->cwd);
   if (c->root) sys_fchdir(c->root);

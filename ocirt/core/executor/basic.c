@@ -31,7 +31,7 @@ int do_lend_scratch(struct run *r, const struct step_lend_scratch *s) {
   char answer;
   int socket = r->fds[s->fd], error = send_to_peer(r, socket, "scratch", r->fds[s->scratch]);
   if (error) return error;
-  if (r->container->ends >= 0 && wait_or_end(r->container, socket, -1) < 0) return ended_by_signal(r);
+  if (r->container->ends >= 0 && wait_or_end(r->container, socket)) return ended_by_signal(r);
   long n = sys_read(socket, &answer, sizeof answer);
   return n > 0 ? 0 : failing_because(r, "read", n < 0 ? (int)n : -ECONNRESET, "the receiver has gone");
 }

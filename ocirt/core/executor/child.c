@@ -12,16 +12,16 @@
 #include "state/facts.h"
 #include "state/state_json.h"
 
-int wait_or_end(const struct container *c, int fd, int milliseconds) {
+int wait_or_end(const struct container *c, int fd) {
   struct pollfd fds[] = {{fd, POLLIN, 0}, {c->ends, POLLIN, 0}};
-  long n = poll_again(fds, COUNT(fds), milliseconds);
-  return fds[0].revents ? 1 : n > 0 ? -EINTR : 0;
+  poll_again(fds, COUNT(fds), -1);
+  return fds[0].revents ? 0 : -EINTR;
 }
 
 int await_message(const struct container *c, int socket, struct message *message, int *fds, unsigned count) {
   int got;
   do
-    got = c->ends < 0 || wait_or_end(c, socket, -1) > 0 ? receive_message(socket, message, fds, count) : -EINTR;
+    got = c->ends >= 0 && wait_or_end(c, socket) ? -EINTR : receive_message(socket, message, fds, count);
   while (got == 1 && message->kind == MESSAGE_LINE);
   return got;
 }
@@ -64,7 +64,7 @@ int killed_at_birth(struct run *r) {
     gone = sys_poll(child->pidfd, POLLIN, 10) == 1;
     if (__atomic_load_n(child->runs, __ATOMIC_SEQ_CST)) return 0;
   }
-  if (!gone || (child->entry = sys_openat2(cgroup, "cgroup.procs", O_WRONLY, 0, RESOLVE_BENEATH)) < 0) return 0;
+  if (!gone || (child->entry = sys_openat2(cgroup, "cgroup.procs", O_WRONLY, RESOLVE_BENEATH)) < 0) return 0;
   wait_exit(child->pidfd, &status);
   sys_close(child->pidfd);
   sys_close(r->peer);

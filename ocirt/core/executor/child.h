@@ -5,8 +5,7 @@
 #include "state/container.h"
 #include "steps.h"
 
-// Waits until `fd` can be read: 1, 0 after the time (-1: no limit), or -EINTR if a signal asks the verb to end.
-int wait_or_end(const struct container *c, int fd, int milliseconds);
+int wait_or_end(const struct container *c, int fd); // 0: `fd` can be read; -EINTR: a signal asks the verb to end
 // The next message for a step, as receive_message gives it; or -EINTR like wait_or_end.
 int await_message(const struct container *c, int socket, struct message *message, int *fds, unsigned count);
 int killed_at_birth(struct run *r); // 1: the kernel did, and `r` is ready for a retry of Spawn

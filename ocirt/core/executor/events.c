@@ -20,7 +20,7 @@ static void leave(int signal) { sys_exit(128 + signal); }
 // init that the runtime is gone. Signals to init may also arrive, and pid 1 receives only those that it handles; execve
 // removes the handlers.
 void prepare_ready(struct run *r) {
-  sys_prctl(PR_SET_PDEATHSIG, 0, 0, 0);
+  sys_prctl(PR_SET_PDEATHSIG, 0, 0);
   if (r->joins) return;
   set_signals(FATAL, leave);
   set_signals(~(FIXED | FATAL), 0);

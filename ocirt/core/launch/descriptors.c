@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/memory.h"
 
 #define FIRST 3 // the first descriptor after the standard streams
 #define FD_MAX (1 << 20) // no descriptor has a larger number
@@ -70,8 +69,7 @@ static void fill_holes(struct request *q, int end) {
   for (int fd = FIRST; fd < end; fd++) {
     if (sys_fcntl(fd, F_GETFD, 0) >= 0) continue;
     if (hole < 0) {
-      q->holes = arena_alloc(times((size_t)(end - fd) + 1, sizeof *q->holes));
-      if (!q->holes) fail("no memory for the numbers of descriptors");
+      q->holes = arena_need(times((size_t)(end - fd) + 1, sizeof *q->holes), "the numbers of descriptors");
       hole = sys_memfd("unused", MFD_NOEXEC_SEAL);
       if (hole < 0) fail("memfd_create: %e", hole);
     }

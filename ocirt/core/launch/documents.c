@@ -19,8 +19,7 @@ struct span read_document(const char *what, const char *path, int only_regular) 
   if (fd < 0) fail("%s %s: %e", what, path, fd);
   if (only_regular && (sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
     fail("%s: found something else, expected a regular file", path);
-  char *text = mmap(0, DOCUMENT_MAX + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (text == MAP_FAILED) fail("no memory for %s", path);
+  char *text = arena_need(DOCUMENT_MAX + 1, path);
   size_t size = 0;
   long n;
   while ((n = sys_read(fd, text + size, DOCUMENT_MAX + 1 - size)) > 0)

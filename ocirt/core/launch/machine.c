@@ -29,7 +29,7 @@ static int put_bounded(struct buffer *to, const char *mask) {
   int64_t bits, found = 0;
   if (parse_number(mask, &bits)) return -1;
   for (unsigned long i = 0; i < 63; i++)
-    if (bits >> i & 1 && sys_prctl(PR_CAPBSET_READ, i, 0, 0) == 1) found |= (int64_t)1 << i;
+    if (bits >> i & 1 && sys_prctl(PR_CAPBSET_READ, i, 0) == 1) found |= (int64_t)1 << i;
   put_number(to, found);
   return 0;
 }

@@ -6,7 +6,6 @@
 #include "base/caller.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "base/memory.h"
 #include "base/trace.h"
 #include "base/wait.h"
 #include "launch/detach.h"
@@ -44,22 +43,16 @@ const char *isolated_python(void) {
 // The interpreter that pip or the build wrote into the first line of ocirt-python. If its path has spaces or more than
 // 127 characters, it is in a line of shell: #!/bin/sh, then '''exec' "/path/python" "$0" "$@".
 static const char *interpreter_of(char *text) {
-  char *end = text + strcspn(text, "\n");
-  if (strncmp(text, "#!", 2)) return 0;
+  static const char shell[] = "#!/bin/sh\n'''exec' ";
   char *start = text + 2;
-  if (!strncmp(start, "/bin/sh\n", 8)) {
-    start = end + 1;
-    if (strncmp(start, "'''exec' ", 9)) return 0;
-    start += 9;
-    if (*start == '"' || *start == '\'') {
-      char quote = *start++;
-      end = strchr(start, quote);
-    } else
-      end = start + strcspn(start, " \n");
-    if (!end) return 0;
-  }
-  *end = 0;
-  start[strcspn(start, "\r")] = 0;
+  const char *end = "\r\n";
+  if (!strncmp(text, shell, sizeof shell - 1)) {
+    start = text + sizeof shell - 1;
+    end = *start == '"' ? "\"" : *start == '\'' ? "'" : " \n";
+    start += *start == *end;
+  } else if (strncmp(text, "#!", 2) || !strncmp(start, "/bin/sh\n", 8))
+    return 0;
+  start[strcspn(start, end)] = 0;
   return start;
 }
 
@@ -122,8 +115,7 @@ static _Noreturn void execute_python(struct request *q, const char *branch, int 
   size_t count = COUNT(own) + 1, used = 0;
   for (char **word = q->argv; *word; word++)
     count++;
-  const char **words = arena_alloc(times(count, sizeof *words));
-  if (!words) fail("no memory for the command line");
+  const char **words = arena_need(times(count, sizeof *words), "the command line");
   for (unsigned i = 0; i < COUNT(own); i++)
     if (own[i]) words[used++] = own[i];
   for (char **word = q->argv + 1; *word; word++)

@@ -4,7 +4,6 @@
 
 #include "base/files.h"
 #include "base/log.h"
-#include "base/memory.h"
 
 const char *environment_variable(const struct request *q, const char *name) {
   size_t length = strlen(name);
@@ -54,8 +53,7 @@ static void add_value(struct request *q, unsigned flag, const char *value, char 
     size_t count = 1;
     while (*rest++)
       count++;
-    q->values = arena_alloc(times(count, sizeof *q->values));
-    if (!q->values) fail("no memory for the command line");
+    q->values = arena_need(times(count, sizeof *q->values), "the command line");
   }
   q->values[q->n_values].flag = (unsigned char)flag;
   q->values[q->n_values++].value = value;

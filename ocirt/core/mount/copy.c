@@ -18,7 +18,7 @@ static int copy_directory(int from, int to, int depth);
 static int copy_file(int from, const char *name, int to) {
   struct stat st;
   // A pipe or a device may have taken the file's place meanwhile. It must neither block the open nor be read.
-  CLOSING int source = sys_openat2(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, RESOLVE_BENEATH);
+  CLOSING int source = sys_openat2(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, RESOLVE_BENEATH);
   if (source < 0) return source;
   if (sys_fstat(source, &st) < 0 || !S_ISREG(st.st_mode)) return -ESTALE;
   CLOSING int target = sys_open(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
@@ -31,7 +31,7 @@ static int copy_file(int from, const char *name, int to) {
 }
 
 static int copy_subdirectory(int from, const char *name, const struct target *to, unsigned mode) {
-  CLOSING int source = sys_openat2(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH);
+  CLOSING int source = sys_openat2(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_BENEATH);
   if (source < 0) return source;
   int error = sys_mkdir(to->fd, name, 0700);
   CLOSING int target = error < 0 ? error : sys_open(to->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
@@ -71,6 +71,6 @@ static int copy_directory(int from, int to, int depth) {
 }
 
 int copy_tree(int from, int to) {
-  CLOSING int target = sys_openat2(to, ".", O_RDONLY | O_DIRECTORY, 0, 0);
+  CLOSING int target = sys_openat2(to, ".", O_RDONLY | O_DIRECTORY, 0);
   return target < 0 ? target : copy_directory(from, target, 0);
 }

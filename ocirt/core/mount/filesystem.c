@@ -1,4 +1,3 @@
-// New file systems as detached mounts, by fsopen(2); and what all mounts have in common.
 #include "mount/filesystem.h"
 
 #include <string.h>

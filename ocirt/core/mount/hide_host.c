@@ -1,4 +1,3 @@
-// Without pivot_root the host's mounts stay beneath the container's root: init unmounts or covers them.
 #include "mount/hide_host.h"
 
 #include <string.h>

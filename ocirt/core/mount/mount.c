@@ -52,12 +52,12 @@ int source_failed(struct run *r, const char *source, int error) {
 static int copy_mode(int covered, int mount) {
   struct stat st;
   int error = sys_fstat(covered, &st);
-  CLOSING int root = error < 0 ? error : sys_openat2(mount, ".", O_RDONLY | O_DIRECTORY, 0, 0);
+  CLOSING int root = error < 0 ? error : sys_openat2(mount, ".", O_RDONLY | O_DIRECTORY, 0);
   return root < 0 ? root : (int)sys2(SYS_fchmod, root, st.st_mode & PERMISSIONS);
 }
 
 static int copy_up(int covered, int mount) {
-  CLOSING int from = sys_openat2(covered, ".", O_RDONLY | O_DIRECTORY, 0, RESOLVE_BENEATH);
+  CLOSING int from = sys_openat2(covered, ".", O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH);
   return from < 0 ? from : copy_tree(from, mount);
 }
 

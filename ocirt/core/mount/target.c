@@ -1,4 +1,3 @@
-// Paths at which steps make something, resolved in the rootfs.
 #include "mount/target.h"
 
 #include <string.h>
@@ -35,12 +34,12 @@ int resolve_target(struct run *r, const char *path, enum make_kind kind) {
   return resolve_or_make(r->rootfs, with_last(path), kind, 0755);
 }
 
-int resolve_or_make_last(struct run *r, const char *path, enum make_kind kind, int mode) {
+int resolve_or_make_last(struct run *r, const char *path, enum make_kind kind) {
   const char *name;
   CLOSING int parent = resolve_parent(r, path, &name);
   if (parent < 0) return parent;
   int fd = open_child(parent, name);
   if (fd != -ENOENT) return fd;
-  int error = make_child(parent, name, kind, mode);
+  int error = make_child(parent, name, kind, 0755);
   return error && error != -EEXIST ? error : open_child(parent, name);
 }

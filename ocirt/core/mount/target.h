@@ -10,4 +10,4 @@ int resolve_parent(struct run *r, const char *path, const char **name);
 int resolve_target(struct run *r, const char *path, enum make_kind kind);
 
 // The same, but a last component that is a link is meant itself.
-int resolve_or_make_last(struct run *r, const char *path, enum make_kind kind, int mode);
+int resolve_or_make_last(struct run *r, const char *path, enum make_kind kind);

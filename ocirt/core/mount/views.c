@@ -107,7 +107,7 @@ static int find_place(struct run *r, const char *path, enum make_kind kind, enum
     if (fd == -ELOOP) format(&r->detail, "a link is on the way there");
     return fd;
   }
-  return way == WAY_NOFOLLOW ? resolve_or_make_last(r, path, kind, 0755) : resolve_target(r, path, kind);
+  return way == WAY_NOFOLLOW ? resolve_or_make_last(r, path, kind) : resolve_target(r, path, kind);
 }
 
 int resolve_place(struct run *r, const char *path, enum make_kind kind, enum way way) {

@@ -57,8 +57,7 @@ static void explain_parameter(struct run *r, int proc, const char *file) {
 int do_write_proc(struct run *r, const struct step_write_proc *s) {
   int proc = own_proc(r);
   if (proc < 0) return failing(r, "proc", proc);
-  CLOSING int fd =
-      sys_openat2(proc, TEXT(file), O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+  CLOSING int fd = sys_openat2(proc, TEXT(file), O_WRONLY, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
   int is_parameter = !strncmp(TEXT(file), "sys/", 4);
   if (fd == -ENOENT && is_parameter) put(&r->detail, "this kernel has no such parameter");
   if (fd < 0) return failing(r, "open", fd);

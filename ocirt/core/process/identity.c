@@ -12,10 +12,10 @@
 int do_drop_bounding(struct run *r, const struct step_drop_bounding *s) {
   for (unsigned long capability = 0; capability < 64; capability++) {
     if (s->keep & 1ull << capability) continue;
-    int error = sys_prctl(PR_CAPBSET_DROP, capability, 0, 0);
+    int error = sys_prctl(PR_CAPBSET_DROP, capability, 0);
     if (error == -EINVAL) break; // past the last one this kernel knows
     // A process without CAP_SETPCAP may drop none, and need not drop one that it lacks.
-    if (error == -EPERM && !sys_prctl(PR_CAPBSET_READ, capability, 0, 0)) continue;
+    if (error == -EPERM && !sys_prctl(PR_CAPBSET_READ, capability, 0)) continue;
     if (error < 0) return failing(r, "PR_CAPBSET_DROP", error);
   }
   return 0;
@@ -70,11 +70,11 @@ static int set_groups(struct run *r, const struct texts *texts) {
 int do_set_user(struct run *r, const struct step_set_user *s) {
   give_streams((uint32_t)s->uid);
   int error = s->setgroups ? set_groups(r, TEXTS(groups)) : 0;
-  if (!error) error = called(r, "prctl", sys_prctl(PR_SET_KEEPCAPS, 1, 0, 0));
+  if (!error) error = called(r, "prctl", sys_prctl(PR_SET_KEEPCAPS, 1, 0));
   if (!error) error = set_id(r, "setresgid", SYS_setresgid, "gid", NUMBER(gid));
   if (!error) error = set_id(r, "setresuid", SYS_setresuid, "uid", NUMBER(uid));
-  if (!error) error = called(r, "prctl", sys_prctl(PR_SET_KEEPCAPS, 0, 0, 0));
-  return error ? error : called(r, "prctl", sys_prctl(PR_SET_DUMPABLE, 0, 0, 0));
+  if (!error) error = called(r, "prctl", sys_prctl(PR_SET_KEEPCAPS, 0, 0));
+  return error ? error : called(r, "prctl", sys_prctl(PR_SET_DUMPABLE, 0, 0));
 }
 
 int do_set_capabilities(struct run *r, const struct step_set_capabilities *s) {
@@ -85,10 +85,10 @@ int do_set_capabilities(struct run *r, const struct step_set_capabilities *s) {
         .permitted = (uint32_t)(s->permitted >> 32 * i),
         .inheritable = (uint32_t)(s->inheritable >> 32 * i)};
   int error = called(r, "capset", sys2(SYS_capset, &head, data));
-  if (!error) error = called(r, "PR_CAP_AMBIENT", sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0));
+  if (!error) error = called(r, "PR_CAP_AMBIENT", sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0));
   for (unsigned capability = 0; capability < 64 && !error; capability++)
     if (s->ambient & 1ull << capability)
-      error = called(r, "PR_CAP_AMBIENT", sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0));
+      error = called(r, "PR_CAP_AMBIENT", sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability));
   return error;
 }
 

@@ -43,7 +43,7 @@ static void reap(int program, int options) {
 static _Noreturn void be_init(int program) {
   uint64_t all = ~0ull;
   // Without a pid namespace of the container's own, its orphans would go to another reaper.
-  sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0);
+  sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0);
   for (;;) {
     long signal = sys4(SYS_rt_sigtimedwait, &all, 0, 0, sizeof all);
     if (signal > 0 && signal != SIGCHLD)
@@ -57,7 +57,7 @@ static _Noreturn void be_init(int program) {
 // not a second time from the init.
 static int be_program(void) {
   int group = (int)sys0(SYS_getpid);
-  sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0);
+  sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0);
   sys2(SYS_setpgid, 0, 0);
   sys_ioctl(0, TIOCSPGRP, &group); // fails without a terminal, which is fine
   unblock_signals();
@@ -74,7 +74,7 @@ int do_keep_init(struct run *r, const struct step_keep_init *s) {
   sys_chdir("/");
   int error = forget_mappings();
   if (error < 0) child_failed(r, failing(r, "munmap", error));
-  sys_prctl(PR_SET_NAME, (uintptr_t)NAME, 0, 0);
+  sys_prctl(PR_SET_NAME, (uintptr_t)NAME, 0);
   // `start` sees its end close once the program is executed. The filter may refuse to close all descriptors at once.
   for (int fd = 0, left = sys_close_range(0, ~0u, 0); left && fd < DESCRIPTORS; fd++)
     sys_close(fd);

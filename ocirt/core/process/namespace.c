@@ -120,7 +120,7 @@ int do_become_root(struct run *r, const struct step_become_root *s) {
   error = called(r, "setresgid", sys3(SYS_setresgid, 0, 0, 0));
   if (!error) error = called(r, "setresuid", sys3(SYS_setresuid, 0, 0, 0));
   // A change of ids makes a process dumpable again.
-  return error ? error : called(r, "prctl", sys_prctl(PR_SET_DUMPABLE, 0, 0, 0));
+  return error ? error : called(r, "prctl", sys_prctl(PR_SET_DUMPABLE, 0, 0));
 }
 
 // If the name is null, the kernel makes a new keyring. Otherwise it joins the oldest one of that name that the caller

@@ -75,7 +75,7 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
       sys_close(ours);
     }
     // If the runtime dies before it commits, this process dies with it. If it has died already, the socket shows it.
-    sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0);
+    sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0);
     run_child(r, (unsigned)s->section);
   }
   if (from_stage) {

@@ -5,7 +5,6 @@
 #include <sys/mman.h>
 
 #include "base/log.h"
-#include "base/memory.h"
 #include "build-id.h"
 
 static const struct {
@@ -143,12 +142,6 @@ static void bind_facts(struct program *p) {
 }
 
 // Binding takes all its memory from one allocation, which the child inherits.
-static uint8_t *arena_make(size_t size) {
-  void *memory = arena_alloc(plus(size, 8));
-  if (!memory) fail("no memory for a program");
-  return memory;
-}
-
 static uint8_t *take(uint8_t **arena, size_t size) {
   uint8_t *memory = *arena;
   *arena += (size + 7) & ~(size_t)7;
@@ -253,7 +246,7 @@ static int read_whole(int fd, void *data, size_t size) {
 int program_read(struct program *p, int fd) {
   struct program_header head;
   if (read_whole(fd, &head, sizeof head) || head.size < sizeof head || head.size > PROGRAM_MAX) return -1;
-  uint8_t *base = arena_make(head.size);
+  uint8_t *base = arena_need(head.size, "a program");
   memcpy(base, &head, sizeof head);
   return read_whole(fd, base + sizeof head, head.size - sizeof head) ? -1 : program_use(p, base, head.size);
 }
@@ -275,7 +268,7 @@ static void copy_steps(struct program *p, uint8_t **arena) {
 
 static int bind_all(struct program *p) {
   if (!good_header(p) || !good_tables(p)) return -1;
-  uint8_t *arena = arena_make(arena_size(p));
+  uint8_t *arena = arena_need(arena_size(p), "a program");
   copy_steps(p, &arena);
   if (!good_steps(p) || !good_facts(p)) return -1;
   size_t n_strings = ROWS(p, strings, string), n_lists = ROWS(p, lists, list);
@@ -307,9 +300,11 @@ const struct step *section_first(const struct program *p, unsigned section) {
   return (const struct step *)(p->steps + TABLE(p, sections, section)[section].first);
 }
 
+uint32_t section_count(const struct program *p, unsigned section) { return TABLE(p, sections, section)[section].count; }
+
 const struct step *section_end(const struct program *p, unsigned section) {
   const struct step *step = section_first(p, section);
-  for (uint32_t i = 0; i < TABLE(p, sections, section)[section].count; i++)
+  for (uint32_t i = 0; i < section_count(p, section); i++)
     step = next_step(step);
   return step;
 }

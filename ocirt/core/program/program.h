@@ -26,9 +26,10 @@ const char *text_of(const struct program *program, uint64_t index);
 const void *bytes_of(const struct program *program, uint64_t index, size_t *size); // null: not one literal piece
 const struct texts *texts_of(const struct program *program, uint64_t index);
 
-// First and one-past-last step of a section.
+// First and one-past-last step of a section, and how many steps it has.
 const struct step *section_first(const struct program *program, unsigned section);
 const struct step *section_end(const struct program *program, unsigned section);
+uint32_t section_count(const struct program *program, unsigned section);
 
 static inline const struct step *next_step(const struct step *step) {
   return (const struct step *)((const uint8_t *)step + step->size);

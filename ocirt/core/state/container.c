@@ -102,10 +102,10 @@ void container_make(struct container *c) {
   memcpy(c->journal->magic, JOURNAL_MAGIC, sizeof c->journal->magic);
 }
 
-int container_lock(struct container *c, int lock) {
+int container_lock(struct container *c) {
   CLOSING int root = root_directory(c->root, 0);
-  int error = root < 0 ? -ENOENT : lock_in(root, c, lock);
-  if (!error) tell_holder(c, lock);
+  int error = root < 0 ? -ENOENT : lock_in(root, c, LOCK_EX);
+  if (!error) tell_holder(c, LOCK_EX);
   return error;
 }
 
@@ -115,7 +115,7 @@ void container_unlock(struct container *c) {
 }
 
 int container_relock(struct container *c) {
-  int error = container_lock(c, LOCK_EX);
+  int error = container_lock(c);
   return error == -ENOENT ? DELETED_MEANWHILE : error == -ETIMEDOUT ? -EBUSY : error;
 }
 

@@ -25,7 +25,7 @@ void container_make(struct container *c); // new directory, locked; fails on an 
 // 0, -ENOENT, or -ETIMEDOUT with the journal, which names the holder of the lock. lock: LOCK_EX, LOCK_SH or 0.
 int container_open(struct container *c, int lock);
 int container_only_begun(int dir); // does it hold only what an interrupted create or delete leaves?
-int container_lock(struct container *c, int lock); // the same, for an open container
+int container_lock(struct container *c); // LOCK_EX for an open container
 void container_unlock(struct container *c);
 
 // Claims the start of the container until the descriptor is closed; -EWOULDBLOCK: another process has claimed it.

@@ -78,7 +78,7 @@ void verb_create(struct request *q, const struct program *program, struct span c
   fault_begin(native_verbs[q->verb].name);
   run_begin(&r, &c, SECTION_HOST);
   fault_point();
-  if (waits_for_end && subreaper) sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0);
+  if (waits_for_end && subreaper) sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0);
   if (waits_for_end) signals = relay_signals(&c.ends);
   run_host_section(&r);
 

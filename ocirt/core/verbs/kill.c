@@ -1,4 +1,3 @@
-// kill: which signal is meant, and who gets it.
 #include "verbs/kill.h"
 
 #include <signal.h>
@@ -10,14 +9,14 @@
 #include "verbs/verbs.h"
 
 #define SIGNAL_MAX 64
-#define REAL_TIME_FIRST 34 // libc's SIGRTMIN: it keeps the first two of the kernel's for itself
 
-static const char *const signal_names[] = {0, "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1",
-    "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU",
-    "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS"};
+static const struct {
+  const char *name;
+  int number;
+} signals[] = {SIGNALS};
 
-// The signal by its number or name, with or without SIG, in any case, RTMIN+N and RTMAX-N included; 0 asks whether the
-// container lives. -1: the text names no signal.
+// The signal by its number or name, with or without SIG, in any case; 0 asks whether the container lives. -1: the text
+// names no signal.
 static int parse_signal(const char *text) {
   char name[16];
   int64_t number;
@@ -27,24 +26,14 @@ static int parse_signal(const char *text) {
   for (size_t i = 0; i <= length; i++)
     name[i] = text[i] >= 'a' && text[i] <= 'z' ? (char)(text[i] - 'a' + 'A') : text[i];
   const char *bare = strncmp(name, "SIG", 3) ? name : name + 3;
-  if (!strcmp(bare, "IOT")) return SIGABRT;
-  if (!strcmp(bare, "CLD")) return SIGCHLD;
-  if (!strcmp(bare, "POLL")) return SIGIO;
-  for (int i = 1; i < (int)COUNT(signal_names); i++)
-    if (!strcmp(bare, signal_names[i])) return i;
-  int low = !strncmp(bare, "RTMIN", 5), high = !strncmp(bare, "RTMAX", 5);
-  if (!low && !high) return -1;
-  number = 0;
-  if (bare[5] && (bare[5] != (low ? '+' : '-') || parse_number(bare + 6, &number) || number < 0 ||
-                     number > SIGNAL_MAX - REAL_TIME_FIRST))
-    return -1;
-  return (int)(low ? REAL_TIME_FIRST + number : SIGNAL_MAX - number);
+  for (unsigned i = 0; i < COUNT(signals); i++)
+    if (!strcmp(bare, signals[i].name)) return signals[i].number;
+  return -1;
 }
 
 // The step of `kill --all`; null: the container has no cgroup that holds all of its processes.
 static const struct step_signal_cgroup *signal_step(const struct program *p) {
-  if (!p->base || section_first(p, SECTION_SIGNAL) == section_end(p, SECTION_SIGNAL)) return 0;
-  return (const void *)section_first(p, SECTION_SIGNAL);
+  return p->base && section_count(p, SECTION_SIGNAL) ? (const void *)section_first(p, SECTION_SIGNAL) : 0;
 }
 
 void verb_kill(struct request *q) {

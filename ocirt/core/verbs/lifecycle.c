@@ -1,9 +1,7 @@
-// What several verbs do: open a container, end its processes, undo what create has done.
 #include "verbs/lifecycle.h"
 
 #include <poll.h>
 #include <string.h>
-#include <sys/file.h>
 
 #include "base/fault.h"
 #include "base/log.h"
@@ -65,6 +63,7 @@ void need_container(struct container *c, struct request *q, int lock) {
   if (error == -ENOENT) fail_missing(c);
   if (error < 0) fail(c->dir < 0 ? "--root %s: open %s: %e" : "--root %s: lock %s: flock: %e", c->root, c->id, error);
   if (c->foreign && q->verb != VERB_UPDATE) compile_in_python(q, "@recompile", -1, 0, &c->program);
+  fault_begin(native_verbs[q->verb].name);
 }
 
 int kill_init(struct container *c) {
@@ -123,7 +122,7 @@ void destroy_or_warn(struct container *c, int hooks) {
 }
 
 void lock_and_destroy(struct container *c, int hooks) {
-  int error = container_lock(c, LOCK_EX);
+  int error = container_lock(c);
   if (error == -ETIMEDOUT)
     warn("container %s is not deleted: another process has kept it locked for %d s", c->id, LOCK_SECONDS);
   // If the lock failed otherwise, another delete was first, and what has the same id now is another container.

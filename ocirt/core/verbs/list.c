@@ -64,7 +64,7 @@ struct listed {
 static long read_whole(int root, const char *id, const char *name, struct store *to) {
   BUFFER(path, 300);
   format(&path, "%s/%s", id, name);
-  CLOSING int fd = sys_openat2(root, path.data, O_RDONLY | O_NONBLOCK, 0, RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
+  CLOSING int fd = sys_openat2(root, path.data, O_RDONLY | O_NONBLOCK, RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
   if (fd < 0) return fd;
   long n;
   to->used = 0;
@@ -198,28 +198,27 @@ static void print_compact(struct span json) {
   print_bytes(from, (size_t)(end - from));
 }
 
+static void print_member(const char *name, struct span value) {
+  print(name);
+  print_compact(value.size ? value : (struct span){"\"\"", 2});
+}
+
 static void print_object(const struct listed *l, int first) {
-  static const struct span nothing = {"\"\"", 2};
   const struct stored_state *m = &l->stored;
   BUFFER(text, 1024);
   format(&text, ",\"id\":%j,\"pid\":%d,\"status\":%j", l->id, l->pid, l->status);
-  print(first ? "[{\"ociVersion\":" : ",{\"ociVersion\":");
-  print_compact(m->oci_version.size ? m->oci_version : nothing);
+  print_member(first ? "[{\"ociVersion\":" : ",{\"ociVersion\":", m->oci_version);
   print(text.data);
-  print(",\"bundle\":");
-  print_compact(m->bundle.size ? m->bundle : nothing);
-  print(",\"rootfs\":");
-  print_compact(m->rootfs.size ? m->rootfs : nothing);
+  print_member(",\"bundle\":", m->bundle);
+  print_member(",\"rootfs\":", m->rootfs);
   text.used = 0;
   put(&text, ",\"created\":\"");
   put_time(&text, l->seconds, l->nanoseconds);
   put(&text, "\"");
   print(text.data);
   if (m->annotations.size && *m->annotations.text == '{' &&
-      *skip_space(m->annotations.text + 1, m->annotations.text + m->annotations.size) != '}') {
-    print(",\"annotations\":");
-    print_compact(m->annotations);
-  }
+      *skip_space(m->annotations.text + 1, m->annotations.text + m->annotations.size) != '}')
+    print_member(",\"annotations\":", m->annotations);
   text.used = 0;
   format(&text, ",\"owner\":%j}", owner(l->uid));
   print(text.data);

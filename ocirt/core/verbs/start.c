@@ -1,4 +1,3 @@
-// Starting a created container: the runtime asks the waiting init, and waits for what comes of it.
 #include "verbs/start.h"
 
 #include <string.h>
@@ -42,7 +41,7 @@ static int put_report(struct buffer *text, struct run *r, const struct message *
 // second start away.
 static int begin_start(struct run *r, struct buffer *text) {
   struct container *c = r->container;
-  if (section_first(&c->program, SECTION_EXEC_PROGRAM) == section_end(&c->program, SECTION_EXEC_PROGRAM)) {
+  if (!section_count(&c->program, SECTION_EXEC_PROGRAM)) {
     put(text, "process: found nothing, expected an object: start needs a program to run");
     return -1;
   }
@@ -62,9 +61,8 @@ static int begin_start(struct run *r, struct buffer *text) {
 }
 
 int is_late(const struct container *c) {
-  if (!c->program.base) return 0;
-  const struct step *first = section_first(&c->program, SECTION_EXEC_PROGRAM);
-  return first < section_end(&c->program, SECTION_EXEC_PROGRAM) && first->code == STEP_BIND_LATE;
+  return c->program.base && section_count(&c->program, SECTION_EXEC_PROGRAM) &&
+         section_first(&c->program, SECTION_EXEC_PROGRAM)->code == STEP_BIND_LATE;
 }
 
 static void put_text(struct buffer *to, const char *text) { put_bytes(to, text, strlen(text) + 1); }

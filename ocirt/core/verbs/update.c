@@ -1,4 +1,3 @@
-// update: the program that Python has compiled for it, and its way back.
 #include "verbs/update.h"
 
 #include "base/fault.h"
@@ -10,13 +9,11 @@
 // Undoes the steps of the section update before `failed`. The section restore has a step for each of them, the last one
 // first, so the steps of those that were not done come first and are skipped.
 static int set_back(struct run *r, const struct step *failed) {
-  const struct step *step = section_first(r->program, SECTION_RESTORE), *end = section_end(r->program, SECTION_RESTORE);
-  int to_skip = 0;
-  for (const struct step *each = step; each < end; each = next_step(each))
-    to_skip++;
+  const struct step *step = section_first(r->program, SECTION_RESTORE);
+  uint32_t to_skip = section_count(r->program, SECTION_RESTORE);
   for (const struct step *done = section_first(r->program, SECTION_UPDATE); done < failed; done = next_step(done))
     to_skip--;
-  for (; to_skip > 0; to_skip--)
+  while (to_skip--)
     step = next_step(step);
   return run_steps(r, step);
 }
@@ -27,7 +24,6 @@ void verb_update(struct request *q, int program_fd, int lock) {
   if (lock < 0) fail("update: found no lock, expected that of Python");
   need_container(&c, q, 0);
   if (program_load(&c.program, program_fd)) fail("the program for %s was compiled by another build", c.id);
-  fault_begin("update");
   fault_point();
   run_begin(&r, &c, SECTION_UPDATE);
   int error = run_section(&r);

@@ -1,4 +1,3 @@
-// start, state, pause, resume and delete: the stored program's short sections, without an interpreter.
 #include "verbs/verbs.h"
 
 #include <signal.h>
@@ -19,7 +18,6 @@
 void verb_start(struct request *q) {
   struct container c = {0};
   need_container(&c, q, LOCK_EX);
-  fault_begin("start");
   const char *status = container_status(&c);
   if (!strcmp(status, "running")) fail("cannot start an already running container: %s", c.id);
   if (!strcmp(status, "stopped")) fail("cannot start a stopped container: %s", c.id);
@@ -68,11 +66,9 @@ int run_or_fail(struct container *c, unsigned section, int signal) {
 void verb_pause(struct request *q) {
   struct container c = {0};
   need_container(&c, q, LOCK_EX);
-  fault_begin("pause");
   const char *status = container_status(&c);
   if (strcmp(status, "running") && strcmp(status, "created")) fail("container not running: %s is %s", c.id, status);
-  if (section_first(&c.program, SECTION_PAUSE) == section_end(&c.program, SECTION_PAUSE))
-    fail("cannot pause %s: it has no cgroup with a freezer", c.id);
+  if (!section_count(&c.program, SECTION_PAUSE)) fail("cannot pause %s: it has no cgroup with a freezer", c.id);
   fault_point();
   run_or_fail(&c, SECTION_PAUSE, 0);
   end_verb(0);
@@ -81,7 +77,6 @@ void verb_pause(struct request *q) {
 void verb_resume(struct request *q) {
   struct container c = {0};
   need_container(&c, q, LOCK_EX);
-  fault_begin("resume");
   const char *status = container_status(&c);
   if (strcmp(status, "paused")) fail("container not paused: %s is %s", c.id, status);
   run_or_fail(&c, SECTION_RESUME, 0);
@@ -107,7 +102,6 @@ void verb_delete(struct request *q) {
     sys_close(busy.dir);
   }
   need_container(&c, q, LOCK_EX);
-  fault_begin("delete");
   const char *status = container_status(&c);
   const char *as = q->flags[FLAG_AS];
   int ends_created = as && !strcmp(as, "runc") && !strcmp(status, "created"); // DELETES_CREATED in model/peers.py

@@ -12,14 +12,6 @@ class PlaceCriuRoot(Step):
     sentence = "mount the rootfs at {path} for criu"
 
 
-class MakeMountPoint(Step):
-    """Make the directory ``path`` in the rootfs if it is missing: criu mounts there."""
-
-    sections = ("stage",)
-    fields = {"path": "text"}
-    sentence = "make the mount point {path}"
-
-
 class ExecCriu(Step):
     """Execute criu, the executable ``path`` with the environment ``env``, as a server on a socket (``criu
     swrk``); the other end of the socket goes to the runtime. The step opens the directories ``images`` and

@@ -76,7 +76,7 @@ class MakeDirectory(Step):
     """Make ``path`` and its parents, with mode ``mode`` for each directory that is made. An existing directory
     is not changed."""
 
-    sections = ("init", "exec_program")
+    sections = ("stage", "init", "exec_program")
     fields = {"path": "text", "mode": "number"}
     sentence = "make directory {path}"
 
