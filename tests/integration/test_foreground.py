@@ -400,3 +400,31 @@ def test_the_callers_descriptors_still_block(ocirt, box, start, kind):
     assert child.term().status() == 43
     assert os.get_blocking(given)
     os.close(one), os.close(two)
+
+
+# ---- the runtime's other children ----
+
+
+def children(pid):
+    """Name and state of each child of the process."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as file:
+                head, _, rest = file.read().rpartition(") ")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        state, parent, *_ = rest.split()
+        if int(parent) == pid:
+            found.append((head.partition("(")[2], state))
+    return found
+
+
+def test_the_python_that_has_compiled_leaves_no_zombie(start, box):
+    """Python ends while the process of a foreground exec runs, and the runtime takes notice of it."""
+    verb = start("exec", "--no-cache", "c1", "sleep", "100")
+    end = time.monotonic() + QUICK
+    while children(verb.process.pid) != [("sleep", "S")]:
+        assert time.monotonic() < end, children(verb.process.pid)
+        time.sleep(0.05)
+    verb.term(signal.SIGKILL)

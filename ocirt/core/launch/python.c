@@ -154,6 +154,7 @@ void compile_in_python(struct request *q, const char *branch, int input, struct 
   if (program_read(program, pipe[0])) fail_as_python(python);
   sys_close(python);
   q->python = pipe[0];
+  q->python_pid = (int)error;
 }
 
 void await_python(struct request *q) {
@@ -162,4 +163,5 @@ void await_python(struct request *q) {
   sys_poll(q->python, 0, KEEP_SECONDS * 1000);
   sys_close(q->python);
   q->python = 0;
+  sys4(SYS_wait4, q->python_pid, 0, WNOHANG, 0); // if it has not ended yet, SIGCHLD tells a foreground verb
 }

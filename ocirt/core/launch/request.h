@@ -16,6 +16,7 @@ struct request {
   char **argv; // the command line without the word that Python has put first
   char **environment;
   int python; // a pipe that Python holds until it has kept the program that it has compiled; 0: no Python at work
+  int python_pid;
   struct {
     unsigned char flag;
     const char *value;

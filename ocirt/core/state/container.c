@@ -174,21 +174,17 @@ static int open_program(struct container *c) {
 
 int container_open(struct container *c, int lock) {
   c->dir = c->pidfd = c->notify = c->ends = -1;
-  int locked = open_directory(c, lock), error = locked;
-  if (!locked || (locked == -ETIMEDOUT && c->dir >= 0)) {
-    // Only a verb that holds the lock may write to the journal: for the others, exec among them, it is read-only
-    // memory.
-    error = journal_open(c->dir, lock && !locked, &c->journal);
-    // Without the journal a delete would leave cgroups and processes behind.
-    if (error) fail("container %s: read the journal: %e", c->id, error);
-    error = locked;
-  }
-  if (!error) {
-    tell_holder(c, lock);
-    error = open_program(c);
-  }
   // If only the lock failed, the directory stays open: it tells the caller which of the two it was.
-  if (error && !locked) sys_close(release(&c->dir));
+  int error = open_directory(c, lock);
+  if (error && (error != -ETIMEDOUT || c->dir < 0)) return error;
+  // Only a verb that holds the lock may write to the journal: for the others, exec among them, it is read-only memory.
+  int unreadable = journal_open(c->dir, lock && !error, &c->journal);
+  // Without the journal a delete would leave cgroups and processes behind.
+  if (unreadable) fail("container %s: read the journal: %e", c->id, unreadable);
+  if (error) return error;
+  tell_holder(c, lock);
+  error = open_program(c);
+  if (error) sys_close(release(&c->dir));
   return error;
 }
 

@@ -72,13 +72,13 @@ static void start_or_destroy(struct run *r) {
 void verb_create(struct request *q, const struct program *program, struct span config) {
   static struct run r;
   int restore = q->verb == VERB_RESTORE, run = q->verb == VERB_RUN || restore, signals = -1;
-  int waits_for_end = run ? !q->flags[FLAG_DETACH] : logging.reader >= 0, subreaper = !q->flags[FLAG_NO_SUBREAPER];
+  int waits_for_end = run ? !q->flags[FLAG_DETACH] : logging.reader >= 0;
   keep_for_program(q); // hooks must not get these descriptors
   struct container c = new_container(q, program, config);
   fault_begin(native_verbs[q->verb].name);
   run_begin(&r, &c, SECTION_HOST);
   fault_point();
-  if (waits_for_end && subreaper) sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0);
+  if (waits_for_end && !q->flags[FLAG_NO_SUBREAPER]) sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0);
   if (waits_for_end) signals = relay_signals(&c.ends);
   run_host_section(&r);
 
@@ -93,7 +93,6 @@ void verb_create(struct request *q, const struct program *program, struct span c
       .pidfd = c.pidfd,
       .signals = signals,
       .master = r.console,
-      .subreaper = subreaper,
       .start_time = c.journal->start_time};
   if (!waits_for_end) {
     tell_begin(init.pid, init.start_time);

@@ -138,10 +138,11 @@ static void hang_up(struct foreground *f) {
 
 // ---- the loop ----
 
-static void reap_orphans(const struct foreground_process *a) {
+// Reaps the children that have ended, except the process: orphans of the container, and the Python that has compiled.
+static void reap_others(const struct foreground_process *a) {
   siginfo_t dead = {0};
-  while (a->subreaper && sys5(SYS_waitid, P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT, 0) == 0 && dead.si_pid &&
-         dead.si_pid != a->pid) {
+  while (
+      sys5(SYS_waitid, P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT, 0) == 0 && dead.si_pid && dead.si_pid != a->pid) {
     sys4(SYS_wait4, dead.si_pid, 0, 0, 0);
     dead.si_pid = 0;
   }
@@ -155,7 +156,7 @@ static void take_signals(struct foreground *f) {
   while (sys_read(a->signals, &info, sizeof info) == sizeof info) {
     int number = (int)info.ssi_signo;
     if (number == SIGCHLD)
-      reap_orphans(a);
+      reap_others(a);
     else if (number == SIGWINCH && f->master >= 0)
       copy_window(f->master);
     else if (f->give_up && BIT(number) & ENDING)
@@ -236,7 +237,8 @@ int run_in_foreground(const struct foreground_process *a) {
   static COLD_BSS struct foreground f;
   TRACED("wait", "until the process ends");
   int has_master = a->master >= 0;
-  f = (struct foreground){.about = a, .master = a->master, .input = {-1, -1}, .output = {-1, -1}, .status = {-1, -1}};
+  f = (struct foreground){.about = a, .master = a->master};
+  f.input.from = f.input.to = f.output.from = f.output.to = f.status.from = f.status.to = -1;
   readiness_begin(&f.ready, a->container);
   if (has_master) {
     make_raw(&f);

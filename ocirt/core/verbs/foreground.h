@@ -3,10 +3,10 @@
 #include "state/container.h"
 
 // The process of a foreground verb, a signalfd of the signals for it, and the master of its terminal (-1: the runtime
-// has made it no terminal). `subreaper`: the runtime reaps orphans.
+// has made it no terminal).
 struct foreground_process {
   struct container *container;
-  int pid, pidfd, signals, master, subreaper;
+  int pid, pidfd, signals, master;
   uint64_t start_time;
 };
 
