@@ -6,6 +6,7 @@ A sample; with OCIRT_FAULT_ALL=1 every call of every process of the verb but Pyt
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -240,6 +241,32 @@ def test_each_removal_of_a_file(ocirt, bundle, tmp_path):
     clean = Leftovers(ocirt, bundle.path)
     assert len(stops) > 12
     wrong = [each for stop in stops[-14:] for each in faults.wrong((0, stop, 0), clean)[0]]
+    assert not wrong, "\n".join(wrong)
+
+
+OPEN_TREE, SETNS = 428, 308
+OF_THE_NAMESPACE = 10
+"""System calls of init from the one that makes its mount namespace: until it has the rootfs and /dev/null in it."""
+
+
+def test_while_init_makes_its_mount_namespace(ocirt, bundle, tmp_path):
+    """The runtime or init is killed at each call. Since Linux 7.0 open_tree makes the namespace, with the rootfs alone in
+    it, and init holds the host's until the mounts are made; an older kernel refuses, and init makes a copy of the host's.
+    """
+    faults = Faults(ocirt, bundle, VERBS["create"], tmp_path)
+    for _ in range(2):  # the second time without Python
+        calls = faults.trace()[0]["calls"]
+        ocirt.ok("delete", "--force", "c1")
+    init = next(process for process in range(1, len(calls)) if OPEN_TREE in calls[process])
+    first = at(calls, OPEN_TREE, init)[0]
+    stops = range(first, first + 2 * OF_THE_NAMESPACE)
+    if tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) >= (7, 0):
+        assert SETNS in calls[init][first : first + 2 * OF_THE_NAMESPACE]
+    (tmp_path / "pid").unlink()
+    clean = Leftovers(ocirt, bundle.path)
+    found = [faults.wrong((init, stop, victim), clean) for stop in stops for victim in (0, init)]
+    assert all(fired for _, fired in found)
+    wrong = [each for said, _ in found for each in said]
     assert not wrong, "\n".join(wrong)
 
 

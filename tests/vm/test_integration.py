@@ -96,6 +96,22 @@ def test_integration(boot, report, manager):
     assert outcomes["passed"] > (200 if manager == MANAGERS[0] else 80)
 
 
+@pytest.mark.skipif(SUITE not in ("forky", "sid"), reason="its kernel makes no mount namespace of the rootfs alone")
+def test_killed_on_linux_7(boot, report):
+    """While init makes its mount namespace as no other host of these tests can."""
+    guest = boot(
+        "killed",
+        "--",
+        "/tree/tests/vm/guest/run-tests",
+        "tests/fault/test_killed.py::test_while_init_makes_its_mount_namespace",
+        timeout=LIMIT,
+    )
+    status, outcomes = guest.tests()
+    report("killed", outcomes)
+    assert status == 0, guest.end_of_log()
+    assert outcomes["passed"] == 1
+
+
 @pytest.mark.skipif(SUITE in ("forky", "sid"), reason="systemd knows no cgroup v1 any more since version 258")
 def test_cgroup_v1(boot, report):
     """systemd with the controllers in v1 hierarchies, as on older hosts."""
