@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 from bench import (
+    ALONE,
     BACK,
+    BUSCTL,
+    CGROUPFS,
     FEW,
     FLOOR,
     INTERPRETER,
@@ -16,10 +19,13 @@ from bench import (
     OURS,
     PAUSES,
     SAME_FLOOR,
+    SYSTEMD,
+    SYSTEMD_RUN,
     BenchError,
     report,
     targets,
 )
+from bench import __main__ as command
 from bench.__main__ import arguments
 from bench.containers import VERBS
 from bench.measure import Alarm, Spawner, count_calls
@@ -109,6 +115,47 @@ def test_the_part_on_cgroup_v2():
     part = report.markdown(again).partition("\n## On cgroup v2 alone")[2].partition("\n## ")[0]
     assert "| create, back to back | crun | 0.25 | 0.25 | met | 0.25 |" in part and "crun version 1.28" in part
     assert "## On cgroup v2 alone" not in report.markdown(results())
+
+
+def test_the_guest_with_systemd():
+    """Both drivers, the floor, and systemd alone: kept in the same file, judged and shown in a section of its own."""
+    made = results()
+    made.guest = Results({"many": 0, "existing": 0, "date": "d", "systemd": "262", "rounds": 3})
+    for driver in (SYSTEMD, CGROUPFS):
+        for name in (OURS, "crun"):
+            made.guest.add("create", driver, name, *[100_000 if name == OURS else 500_000] * 3)
+    made.guest.add("floor: create", CGROUPFS, OURS, 100_000)
+    made.guest.add("floor: create", CGROUPFS, OUR_FLOOR, 50_000)
+    for name, milliseconds in ((OURS, 120), (BUSCTL, 80), (SYSTEMD_RUN, 100)):
+        made.guest.add("create", ALONE, name, milliseconds * 1000)
+    again = Results.from_json(made.to_json())
+    assert again.guest is not None and again.guest.series == made.guest.series and again.cgroup2 is None
+    part = report.markdown(again).partition("\n## In a guest with systemd")[2].partition("\n## ")[0]
+    for row in (
+        "| create, systemd driver | crun | 0.30 | 0.20 | met | 0.20 |",
+        "| create, beside systemd alone | busctl | 1.30 | 1.50 | **missed** | 1.50 |",
+        "| create, beside systemd alone | systemd-run --scope | 1.30 | 1.20 | met | 1.20 |",
+        "| floor: create, cgroupfs | hack/floor | 1.25 | 2.00 | **missed** | 2.00 |",
+        "| run true, cgroupfs | crun | 0.35 |  | not measured |  |",
+        "| create, beside systemd alone | 120.00 (120.0) | 100.00 (100.0) | 80.00 (80.0) | - | 1.20 | 1.50 | - |",
+    ):
+        assert row in part, row
+    assert "| systemd | 262 |" in part
+    assert "## In a guest with systemd" not in report.markdown(results())
+
+
+def test_a_new_page_keeps_what_guests_have_measured(monkeypatch, tmp_path):
+    earlier = results()
+    earlier.facts[LINUX_7], earlier.guest = {"kernel": "7.2"}, Results({"date": "then"})
+    (tmp_path / "benchmark.json").write_text(earlier.to_json())
+    monkeypatch.setattr(command, "DOCS", tmp_path)
+    made = results()
+    command.keep_guests(made)
+    assert made.facts[LINUX_7] == {"kernel": "7.2"} and made.guest and made.guest.facts == {"date": "then"}
+    newer = results()
+    newer.guest = Results({"date": "now"})
+    command.keep_guests(newer)
+    assert newer.guest.facts == {"date": "now"}
 
 
 def test_verdicts():

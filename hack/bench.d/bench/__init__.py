@@ -23,6 +23,13 @@ RECORDED, UNRECORDED = "recorded", "not recorded"
 """Patterns: with --trace, and without."""
 INTERPRETER = "the bare interpreter"
 """The column of what a new shape cannot do without: Python as the launcher starts it, with nothing to do."""
+
+SYSTEMD, CGROUPFS, ALONE = "systemd driver", "cgroupfs", "beside systemd alone"
+"""Patterns: who makes the cgroups; and systemd's part of it."""
+BUSCTL, SYSTEMD_RUN, ITS_START = "busctl", "systemd-run --scope", "systemd-run --version"
+"""Names of columns: systemd makes a scope and no container, for a client that does not wait until the process is in it,
+and for one that waits; and what the start of that client takes alone."""
+
 LINUX_7 = "Linux 7"
 """The fact that hack/bench-mounts adds to docs/benchmark.json."""
 

@@ -68,7 +68,7 @@ class Container(Generic[T]):
 def bundles(place: Place, runtime: Runtime, count: int) -> list[tuple[str, Bundle]]:
     """``count`` bundles of containers that differ in name and cgroup."""
     return [
-        (name, place.bundle(f"{runtime.name}-{name}").save(f"{runtime.name}-{name}"))
+        (name, place.bundle(f"{runtime.name}-{name}").save(runtime.cgroup(name)))
         for name in (place.name() for _ in range(count))
     ]
 

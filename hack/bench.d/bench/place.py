@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from .measure import Spawner, Word
 
 STARTER = Path(__file__).resolve().parents[1] / "starter.c"
 PARENT = "/ocirt-test-bench"
+SLICE, SCOPE = "system.slice", "ocirt-bench"
+"""The slice of the scopes that systemd makes, which is always there, and how their names begin."""
 FIXED_FLOOR_PARENT = "/ocirt-test"
 """The cgroup in which the fixed floor.c makes its cgroups."""
 MS_BIND, MNT_DETACH = 4096, 2
@@ -37,13 +40,19 @@ class Runtime:
 
     :ivar path: its executable.
     :ivar root: its state directory, passed as --root.
+    :ivar systemd: does systemd make the cgroups of its containers?
     """
 
-    def __init__(self, name: str, path: Word, root: Path) -> None:
-        self.name, self.path, self.root = name, str(path), str(root)
+    def __init__(self, name: str, path: Word, root: Path, systemd: bool = False) -> None:
+        self.name, self.path, self.root, self.systemd = name, str(path), str(root), systemd
 
     def command(self, *words: Word) -> list[str]:
-        return [self.path, "--root", self.root, *map(str, words)]
+        driver = ["--systemd-cgroup"] * self.systemd
+        return [self.path, "--root", self.root, *driver, *map(str, words)]
+
+    def cgroup(self, name: str) -> str:
+        """The cgroupsPath of the container ``name``."""
+        return f"{SLICE}:{SCOPE}:{self.name}-{name}" if self.systemd else f"{PARENT}/{self.name}-{name}"
 
 
 class Bundle:
@@ -54,10 +63,10 @@ class Bundle:
         self.pid_file = path / "pid"
         path.mkdir(parents=True, exist_ok=True)
 
-    def save(self, name: str, **more: object) -> Bundle:
-        """Write config.json for the container ``name``, with the further properties ``more``."""
+    def save(self, cgroup: str, **more: object) -> Bundle:
+        """Write config.json for a container with this cgroupsPath, with the further properties ``more``."""
         config = {**self.config, **more}
-        config["linux"] = {**config["linux"], "cgroupsPath": f"{PARENT}/{name}"}
+        config["linux"] = {**config["linux"], "cgroupsPath": cgroup}
         (self.path / "config.json").write_text(json.dumps(config))
         return self
 
@@ -67,7 +76,6 @@ class Place:
 
     :ivar cache: the directory of ocirt's kept programs.
     :ivar spawn: runs commands, see :class:`~bench.measure.Spawner`.
-    :ivar starter: the program that runs many commands, of starter.c.
     :ivar spec: `runc spec`'s config with busybox `sleep` as its command, and without a terminal.
     """
 
@@ -77,9 +85,13 @@ class Place:
         shutil.copy("/bin/busybox", self.rootfs / "bin/busybox")
         environment = {"PATH": os.environ["PATH"], "OCIRT_CACHE": str(self.cache)}
         self.spawn = Spawner(path / "errors", environment)
-        self.starter = self.compile(STARTER)
         self.spec = self._spec()
         self._number = 0
+
+    @cached_property
+    def starter(self) -> str:
+        """The program that runs many commands, of starter.c."""
+        return self.compile(STARTER)
 
     def _spec(self) -> dict[str, Any]:
         config: dict[str, Any] = json.loads((TREE / "tests/unit/data/runc-spec.json").read_text())
@@ -87,8 +99,8 @@ class Place:
         config["process"].update(terminal=False, args=["/bin/busybox", "sleep", "600"])
         return config
 
-    def runtime(self, name: str, path: Word) -> Runtime:
-        return Runtime(name, path, self.path / "state" / name)
+    def runtime(self, name: str, path: Word, systemd: bool = False) -> Runtime:
+        return Runtime(name, path, self.path / "state" / name, systemd)
 
     def bundle(self, name: str, config: dict[str, Any] | None = None) -> Bundle:
         return Bundle(self.path / "bundles" / name, deepcopy(config or self.spec))
@@ -175,7 +187,8 @@ def make_parents() -> None:
             folder = Path(f"{top}{parent}")
             folder.mkdir(exist_ok=True)
             for file in cells.INHERITED:
-                if (folder / file).exists():
+                # The root cgroup of v2 has none to inherit.
+                if (folder / file).exists() and (folder.parent / file).exists():
                     (folder / file).write_text((folder.parent / file).read_text())
 
 

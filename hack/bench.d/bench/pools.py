@@ -56,7 +56,8 @@ def peers(place: Place, program: Sequence[str], rootfs: Path) -> dict[str, Calla
         found["podman run"] = command("podman", "run", "--rm", "--network", "none", "--rootfs", f"{rootfs}:O", *program)
     if shutil.which("crun"):
         config = {**place.spec, "process": {**place.spec["process"], "args": list(program)}}
-        bundle = place.bundle("crun-pool", config).save("crun-pool", root={"path": str(rootfs), "readonly": True})
+        bundle = place.bundle("crun-pool", config)
+        bundle.save(f"{PARENT}/crun-pool", root={"path": str(rootfs), "readonly": True})
         found["crun run"] = command("crun", "--root", place.path / "crun", "run", "--bundle", bundle.path, "pool")
     return found
 

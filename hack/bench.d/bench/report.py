@@ -6,13 +6,30 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from . import BACK, FEW, FLOOR, LINUX_7, MANY, OUR_FLOOR, OURS, PAUSES
+from . import (
+    ALONE,
+    BACK,
+    BUSCTL,
+    CGROUPFS,
+    FEW,
+    FLOOR,
+    ITS_START,
+    LINUX_7,
+    MANY,
+    OUR_FLOOR,
+    OURS,
+    PAUSES,
+    SYSTEMD,
+    SYSTEMD_RUN,
+)
 from .containers import VERBS
 from .plot import bars
 from .results import Results, median, percentile
-from .targets import CGROUP2, Verdict, on_top, ratios, slope, verdicts
+from .targets import CGROUP2, GUEST, Verdict, on_top, ratios, slope, verdicts
 
 PLOT = "benchmark.svg"
+PEERS = ("crun", "runc")
+NEW_SHAPES = ("create, new shape", "create, new shape, known filter")
 WIDTH = 100
 """Columns of a line of the page, except for tables."""
 HEAD = """# Benchmark
@@ -48,6 +65,11 @@ METHOD = """
 - *On cgroup v2 alone*: a run of its own in a root of Debian forky (hack/engines-root) on this
   kernel, with only cgroup v2 at /sys/fs/cgroup, beside that Debian's crun and runc. `hack/floor`
   there clones its child into its cgroup, which has a device filter, and mounts the cgroup, too.
+- *In a guest*: `hack/bench-guest`, in `hack/vm --suite forky`. Before each work the harness waits
+  until systemd has removed the last scope, and 0.1 s more. Systemd alone makes a scope for a
+  process that waits (`busctl call ... StartTransientUnit`, which returns before the process is in
+  the scope), and for a client that waits until it is there, as a runtime must (`systemd-run --scope
+  true`).
 - `state` and `list` with few and many containers: the same containers each time, 10 ms between two
   looks.
 - *New shape*: each config has another property without meaning, so that no program was compiled for
@@ -80,6 +102,7 @@ def markdown(results: Results) -> str:
         "\n## Milliseconds: median, 95th percentile, ours over theirs\n",
         _times(results, runtimes),
         *(_cgroup2(results.cgroup2) if results.cgroup2 else []),
+        *(_guest(results.guest) if results.guest else []),
         _floors(results),
         _mounts(results, runtimes),
         _seccomp(results, runtimes),
@@ -115,6 +138,7 @@ def _facts(results: Results) -> str:
         "date",
         "commit",
         "host",
+        "systemd",
         "processors",
         "rcu_expedited",
         "load",
@@ -152,6 +176,26 @@ def _cgroup2(results: Results) -> list[str]:
     ]
 
 
+def _guest(results: Results) -> list[str]:
+    """What hack/bench-guest has measured. The columns of its tables are those of the peers and of systemd's clients."""
+    works = [
+        (work, driver)
+        for driver in (SYSTEMD, CGROUPFS)
+        for work in ("life cycle", *VERBS, "run true", "exec true", "floor: create", "floor: run")
+    ]
+    clients = [OURS, SYSTEMD_RUN, BUSCTL, ITS_START]
+    return [
+        "\n## In a guest with systemd, on today's kernel\n",
+        _facts(results),
+        "\n",
+        _rows(results, ratios(results, GUEST)),
+        "\nMilliseconds of the emulated guest, which only their ratios make useful:\n\n",
+        _times(results, [OURS, *PEERS, OUR_FLOOR], works),
+        "\nSystemd alone, which makes a scope and no container:\n\n",
+        _times(results, clients, [("create", ALONE)]),
+    ]
+
+
 def _targets(results: Results) -> str:
     return (
         "\n## Targets\nThe figures are ratios of medians, unless a row names a unit. The last column is the ratio of "
@@ -182,13 +226,17 @@ def _ms(samples: Sequence[float]) -> str:
     return f"{median(samples) / 1000:.2f} ({percentile(samples, 95) / 1000:.1f})" if samples else "-"
 
 
-def _times(results: Results, runtimes: Sequence[str]) -> str:
-    works = [(work, pattern) for pattern in (BACK, PAUSES) for work in ("life cycle", *VERBS)]
-    new = ("create, new shape", "create, new shape, known filter")
-    works += [(work, pattern) for work in new for pattern in (BACK, PAUSES)]
-    works += [("run true", ""), ("exec true", ""), ("many containers", "")]
-    works += [(work, pattern) for work in ("state", "list") for pattern in (FEW, MANY)]
-    works += [(f"{verb}: processor time", BACK) for verb in VERBS]
+WORKS = (
+    *((work, pattern) for pattern in (BACK, PAUSES) for work in ("life cycle", *VERBS)),
+    *((work, pattern) for work in NEW_SHAPES for pattern in (BACK, PAUSES)),
+    *((work, "") for work in ("run true", "exec true", "many containers")),
+    *((work, pattern) for work in ("state", "list") for pattern in (FEW, MANY)),
+    *((f"{verb}: processor time", BACK) for verb in VERBS),
+)
+"""The rows of the tables of times: work and pattern."""
+
+
+def _times(results: Results, runtimes: Sequence[str], works: Iterable[tuple[str, str]] = WORKS) -> str:
     rows = []
     for work, pattern in works:
         samples = [results.samples(work, name, pattern) for name in runtimes]

@@ -26,14 +26,16 @@ class Results:
     :ivar series: (work, pattern, runtime) -> samples, whole numbers: microseconds, KiB, or a count, as the work's name
         says.
     :ivar cgroup2: the results of the part of the run on cgroup v2 alone, ``None`` if it was left out.
+    :ivar guest: the results of hack/bench-guest, ``None`` if nobody has run it.
     """
 
     facts: dict[str, Any]
     series: dict[tuple[str, str, str], list[int]]
     cgroup2: Results | None
+    guest: Results | None
 
     def __init__(self, facts: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
-        self.facts, self.series, self.cgroup2 = dict(facts), {}, None
+        self.facts, self.series, self.cgroup2, self.guest = dict(facts), {}, None, None
 
     def add(self, work: str, pattern: str, runtime: str, *samples: float) -> None:
         self.series.setdefault((work, pattern, runtime), []).extend(round(sample) for sample in samples)
@@ -71,7 +73,8 @@ class Results:
             for (work, pattern, runtime), samples in self.series.items()
         ]
         body = ",\n  ".join(json.dumps(row) for row in rows)
-        more = f',\n "cgroup2": {self.cgroup2.to_json().rstrip()}' if self.cgroup2 else ""
+        parts = {"cgroup2": self.cgroup2, "guest": self.guest}
+        more = "".join(f',\n "{name}": {part.to_json().rstrip()}' for name, part in parts.items() if part)
         return f'{{"facts": {json.dumps(self.facts, indent=1)},\n "series": [\n  {body}\n]{more}}}\n'
 
     @classmethod
@@ -82,6 +85,7 @@ class Results:
     def _from(cls, document: dict[str, Any]) -> Results:
         self = cls(document["facts"])
         self.cgroup2 = cls._from(document["cgroup2"]) if "cgroup2" in document else None
+        self.guest = cls._from(document["guest"]) if "guest" in document else None
         for row in document["series"]:
             self.add(row["work"], row["pattern"], row["runtime"], *row["samples"])
         return self

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from . import BACK, FEW, FLOOR, INTERPRETER, MANY, OUR_FLOOR, OURS, PAUSES, RECORDED, SAME_FLOOR, UNRECORDED
+from . import (
+    ALONE,
+    BACK,
+    BUSCTL,
+    CGROUPFS,
+    FEW,
+    FLOOR,
+    INTERPRETER,
+    MANY,
+    OUR_FLOOR,
+    OURS,
+    PAUSES,
+    RECORDED,
+    SAME_FLOOR,
+    SYSTEMD,
+    SYSTEMD_RUN,
+    UNRECORDED,
+)
 from .results import Results, percentile
 
 RUNC, CRUN = "runc", "crun"
@@ -85,6 +102,20 @@ CGROUP2: tuple[tuple[str, str, Mapping[str, float | None]], ...] = (
     ("many containers", "", {CRUN: 0.30, RUNC: None}),
 )
 """The same on cgroup v2 alone, against the runtimes of today's Debian."""
+GUEST: tuple[tuple[str, str, Mapping[str, float | None]], ...] = (
+    ("life cycle", SYSTEMD, {CRUN: 0.20, RUNC: None}),
+    ("create", SYSTEMD, {CRUN: 0.30, RUNC: None}),
+    ("run true", SYSTEMD, {CRUN: 0.45, RUNC: None}),
+    ("exec true", SYSTEMD, {CRUN: 0.35, RUNC: None}),
+    ("create", ALONE, {BUSCTL: 1.30, SYSTEMD_RUN: 1.30}),
+    ("life cycle", CGROUPFS, {CRUN: None, RUNC: None}),
+    ("create", CGROUPFS, {CRUN: 0.25, RUNC: None}),
+    ("run true", CGROUPFS, {CRUN: 0.35, RUNC: None}),
+    ("exec true", CGROUPFS, {CRUN: None, RUNC: None}),
+    ("floor: create", CGROUPFS, {OUR_FLOOR: 1.25}),
+    ("floor: run", CGROUPFS, {OUR_FLOOR: None}),
+)
+"""The same in a guest with systemd, under both cgroup drivers."""
 FLAT, TRACED, SLOPE, NEAR, ON_TOP = 1.25, 1.05, 1.1, 0.05, 700
 """state with ten times as many containers; what a record costs; ocirt's slope over the floor's; how far the project's
 floor may be from the fixed one; microseconds that a seccomp profile may cost."""

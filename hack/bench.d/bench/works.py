@@ -99,7 +99,7 @@ class Run:
         :param more: further properties of its config.
         """
         name = self.place.name()
-        bundle = self.place.bundle(f"{runtime.name}{kind}", config).save(f"{runtime.name}-{name}", **(more or {}))
+        bundle = self.place.bundle(f"{runtime.name}{kind}", config).save(runtime.cgroup(name), **(more or {}))
         return Container(self.place, runtime, bundle, name, run or self.place.spawn)
 
     def run_true(self, runtime: Runtime, config: dict[str, Any] | None = None, kind: str = "-true") -> Used:
