@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +62,37 @@ def test_panic():
     assert done.stderr.startswith(
         "hack/vm: Kernel panic - not syncing: sysrq triggered crash, while the command ran;"
     ), done
+
+
+QEMU = """#!/bin/sh
+for word; do
+  case $word in
+    file,id=kernel,path=*) console=${word##*path=} ;;
+    local,id=run,path=*) run=${word#*path=} run=${run%%,*} ;;
+  esac
+done
+echo boot >>"$0.boots"
+if [ "$(wc -l <"$0.boots")" -gt "$PANICS" ]; then
+  echo 0 >"$run/status"
+else
+  printf 'Oops: int3: 0000 [#1]\\nKernel panic - not syncing: Fatal exception\\n' >"$console"
+fi
+"""
+"""A stand-in for QEMU: the kernel panics in so many boots as PANICS says, and then the command ends with status 0."""
+
+
+@pytest.mark.parametrize("panics, status", [(1, 0), (2, 125)])
+def test_a_breakpoint_that_is_not_there(panics, status, tmp_path):
+    """A fault of the emulator: another boot, and the line that says so; not a third one."""
+    fake = tmp_path / "qemu-system-x86_64"
+    fake.write_text(QEMU)
+    fake.chmod(0o755)
+    done = vm("--", "true", env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PANICS": str(panics)})
+    assert done.returncode == status and Path(f"{fake}.boots").read_text() == "boot\n" * 2, done
+    lines = done.stderr.splitlines()
+    assert "boots again" in lines[0]
+    if status:
+        assert "Fatal exception (int3: a fault of QEMU before 8.1), while the machine booted;" in lines[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
