@@ -30,8 +30,10 @@ SHARE = Path("/share")
 MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 RECORDS = 3
 """Creates with a record, for each driver."""
-POLL, PAUSE = 0.02, 0.1
-"""Seconds between two looks for scopes that have not gone yet, and between the last one's end and the next work."""
+POLL, PAUSE, PATIENCE = 0.02, 0.1, 20
+"""Seconds between two looks for scopes that have not gone yet; between the last one's end and the next work; and until
+systemd, which has not removed a scope, is asked to.
+"""
 
 
 def path(name: str) -> str:
@@ -52,9 +54,14 @@ class Client:
         """The call that a runtime makes, for a process that waits. busctl does not wait until systemd has placed it."""
         sleeper = self.place.spawn.start(["/bin/busybox", "sleep", "600"])
         values = ["PIDs", "au", "1", str(sleeper), "Slice", "s", SLICE, "Delegate", "b", "true"]
-        body = ["ssa(sv)a(sa(sv))", self.scope(), "fail", "3", *values, "0"]
+        scope = self.scope()
+        body = ["ssa(sv)a(sa(sv))", scope, "fail", "3", *values, "0"]
         try:
-            return self.place.spawn(path("busctl"), "call", *MANAGER, "StartTransientUnit", *body)
+            used = self.place.spawn(path("busctl"), "call", *MANAGER, "StartTransientUnit", *body)
+            end, placed = time.monotonic() + PATIENCE, cells.TOP / SLICE / scope / "cgroup.procs"
+            while not (placed.exists() and placed.read_text()) and time.monotonic() < end:
+                time.sleep(POLL)
+            return used
         finally:
             os.kill(sleeper, 9)
             wait(sleeper)
@@ -74,12 +81,14 @@ class Guest:
     def __init__(self, run: Run, drivers: dict[str, list[Runtime]]) -> None:
         self.run, self.place, self.drivers, self.client = run, run.place, drivers, Client(run.place)
         self.standing: dict[Runtime, Container[Used]] = {}
+        self.kept: set[str] = set()
 
     def begin(self) -> None:
         for runtime in sum(self.drivers.values(), []):
             container = self.standing[runtime] = self.run.container(runtime, kind="-exec")
             container.create()
             container.start()
+        self.kept = self.scopes()
 
     def end(self) -> None:
         for container in self.standing.values():
@@ -87,12 +96,17 @@ class Guest:
 
     def settle(self) -> None:
         """Wait until systemd has removed the last scope, so that the next work does not pay for it."""
-        kept, end = sum(each.systemd for each in self.standing), time.monotonic() + LIMIT
-        while len(list((cells.TOP / SLICE).glob(f"{SCOPE}-*.scope"))) > kept:
+        end = time.monotonic() + PATIENCE
+        while left := self.scopes() - self.kept:
             if time.monotonic() > end:
-                raise BenchError(f"systemd does not remove a scope of {SLICE}")
+                print(f"systemd keeps {', '.join(left)}: asks it to stop", flush=True)
+                subprocess.run(["systemctl", "stop", *left], check=True, timeout=LIMIT)
             time.sleep(POLL)
         time.sleep(PAUSE)
+
+    @staticmethod
+    def scopes() -> set[str]:
+        return {each.name for each in (cells.TOP / SLICE).glob(f"{SCOPE}-*.scope")}
 
     def life(self, results: Results, driver: str, runtime: Runtime) -> None:
         with self.run.container(runtime) as container:
