@@ -305,7 +305,9 @@ class Container(HasPipes):
 
     async def denied(self) -> tuple[str, ...]:
         """What the container has wanted to reach so far and may not, as :class:`ocirt.Net` writes it; empty if it was not
-        created with one. Ask before :meth:`delete`.
+        created with one.
+
+        :raises NoContainer: the container has been deleted.
         """
         return await drive(self._life.refused())
 

@@ -12,11 +12,12 @@ import os
 import select
 import sys
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..errors import HostError
+from ..errors import HostError, NoContainer
 from ..failures import TimeoutExpired
 from . import lifecycle
 from .children import is_ready
@@ -37,6 +38,18 @@ newer versions close all descriptors from 3 on."""
 CHUNK = 1 << 16
 
 
+_all: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """Let go in the child of a fork what would keep network namespaces alive after the parent's end."""
+    for each in list(_all):
+        each.close_netns()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 class Connection:
     """The network of a container that exists.
 
@@ -47,7 +60,7 @@ class Connection:
     _netns = -1
 
     def __init__(self, net: Net, supervisor: Supervisor) -> None:
-        self._net = net
+        self._net, self._id = net, supervisor.id
         # The host's cgroups need not know these programs: they stay in the caller's.
         self._runtime = replace(supervisor.runtime, cgroup_manager="disabled")
         self._pasta: Supervisor | None = None
@@ -58,12 +71,14 @@ class Connection:
             raise HostError("net", f"the container's network namespace: {error.strerror}") from None
         if supervisor.pidfd is None or is_ready(supervisor.pidfd):  # the pid may be another process's now
             raise supervisor.failure()
+        _all.add(self)
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if not is_finalizing():  # the kernel closes what is open
-            self._close_netns()
+            self.close_netns()
 
-    def _close_netns(self) -> None:
+    def close_netns(self) -> None:
+        """Let the network namespace go. Nothing else of this object works afterwards."""
         held, self._netns = self._netns, -1
         if held >= 0:
             os.close(held)
@@ -87,20 +102,24 @@ class Connection:
         self._pasta = lifecycle.supervise("run", self._runtime, bundle, _id("pasta"), streams, (), Flags())
         yield from self._pasta.begin()
         bundle.close()
+        deadline = deadline_in(self._runtime.timeout)
         with self._pasta.child.watched() as end:
-            ready = yield Wait({streams.ours[1]: select.POLLIN, end: select.POLLIN}, deadline_in(self._runtime.timeout))
-        if not ready:
-            raise TimeoutExpired("pasta, which connects the container,", self._runtime.timeout)
-        if streams.ours[1] not in ready or not os.read(streams.ours[1], CHUNK):
-            yield from self._pasta.end(None)
+            ready = yield Wait({streams.ours[1]: select.POLLIN, end: select.POLLIN}, deadline)
+        has_ended = bool(ready) and (streams.ours[1] not in ready or not os.read(streams.ours[1], CHUNK))
+        if not ready or (has_ended and not (yield from self._pasta.end(deadline))):
+            raise TimeoutExpired("pasta, which connects the container", self._runtime.timeout)
+        if has_ended:
             said = os.read(streams.ours[2], CHUNK).decode(errors="replace")
             raise HostError("net", f"pasta: {' '.join(said.split()) or 'it has ended without a message'}")
 
     def refused(self) -> Operation[tuple[str, ...]]:
         """What the rules have refused so far. The container may have ended.
 
+        :raises NoContainer: the container has been deleted.
         :raises HostError: nft cannot say it.
         """
+        if self._netns < 0:
+            raise NoContainer(self._id)
         command = [tool("nft", "nftables"), "--json", "list", "table", "inet", TABLE]
         config = _of_host(command, NFT_NEEDS, namespaces=[{"type": "network", "path": self._path}])
         output = Output()
@@ -128,7 +147,7 @@ class Connection:
             finally:
                 pasta.streams.close()
                 pasta.release()
-        self._close_netns()
+        self.close_netns()
 
 
 def _id(program: str) -> str:

@@ -136,6 +136,7 @@ def in_a_pool(image, runtime):
         return pool.run(COMMAND)
 
 
+@pytest.mark.cgroupfs
 @pytest.mark.cgroups
 @pytest.mark.parametrize("way", [with_an_argument, with_the_config, in_a_container, in_a_sandbox, in_a_pool])
 def test_the_library(image, runtime, way):
@@ -144,6 +145,7 @@ def test_the_library(image, runtime, way):
     assert b"/tmp/x" not in result.stderr
 
 
+@pytest.mark.cgroupfs
 @pytest.mark.cgroups
 def test_core_scheduling_of_the_library(image, runtime):
     """The argument arrives at the runtime: the plan of a sandbox has the step, and a kernel without it is named."""

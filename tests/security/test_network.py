@@ -148,6 +148,24 @@ def test_what_is_not_allowed_is_not_reached(on_a_lan):
     ]
 
 
+def test_the_gateways_address_is_not_the_hosts_loopback(on_a_lan):
+    """By default pasta leads there. An old pasta says nothing where the true gateway refuses."""
+    found = on_a_lan(
+        """
+        result = ocirt.run(**given, net=ocirt.Net(allow=["10.9.0.2:9000/tcp"]))
+        print(json.dumps(result.text))
+        """,
+        """
+import socket
+try:
+    print(socket.create_connection(("10.9.0.2", 9000), 2).recv(9).decode(), end="")
+except OSError as error:
+    print(error, end="")
+""",
+    )
+    assert found in ("timed out", "[Errno 111] Connection refused")
+
+
 @pytest.mark.parametrize("has_user_namespace", [False, True])
 def test_root_cannot_change_the_rules(on_a_lan, has_user_namespace):
     """With every capability that a container with a Net may have, with no seccomp filter, and from new namespaces."""
@@ -217,10 +235,15 @@ def test_a_sandbox(on_a_lan):
             assert live.run(["true"]).denied == ()
             found.append(look(live.run(program)))
             assert live.container.denied() == found[0]
+            gone = live.container
             try:
                 live.container.exec(["true"], capabilities=["CAP_NET_ADMIN"])
             except ocirt.RequestError as error:
                 assert error.path == "capabilities"
+        try:
+            gone.denied()
+        except ocirt.NoContainer as error:
+            assert error.id == gone.id
         found.append(look(asyncio.run(ocirt.aio.Sandbox(**described).run(program))))
         found.append(look(asyncio.run(ocirt.aio.run(**given, net=net))))
         given.pop("config")
@@ -232,6 +255,49 @@ def test_a_sandbox(on_a_lan):
         """
     )
     assert len(found) == 7 and all(each == found[0] for each in found) and len(found[0]) == 5
+
+
+def test_names(on_a_lan):
+    """By a server that the list allows, and without it not."""
+    found = on_a_lan(
+        """
+        described["files"] = {"/etc/resolv.conf": "nameserver 10.9.0.2\\noptions timeout:2 attempts:1\\n"}
+        found = []
+        for allow in (["10.9.0.2:8000/tcp", "10.9.0.2:53/udp"], ["10.9.0.2:8000/tcp"]):
+            result = ocirt.Sandbox(**described, net=ocirt.Net(allow=allow)).run(config["process"]["args"])
+            found.append([result.text, result.denied])
+        print(json.dumps(found))
+        """,
+        """
+import socket
+try:
+    print(socket.create_connection(("server.example", 8000), 20).recv(9).decode(), end="")
+except socket.gaierror:
+    print("unknown", end="")
+""",
+    )
+    assert found == [["there", []], ["unknown", ["10.9.0.2:53/udp"]]]
+
+
+def test_a_cancelled_task_leaves_nothing(on_a_lan, ocirt):
+    """Whether it is cancelled while pasta starts, or while the program runs."""
+    children = on_a_lan(
+        """
+        import asyncio
+        async def cancelled(seconds):
+            task = asyncio.create_task(ocirt.aio.run(**given, net=ocirt.Net()))
+            await asyncio.sleep(seconds)
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                with open("/proc/thread-self/children") as children:
+                    return children.read().split()
+        print(json.dumps([asyncio.run(cancelled(seconds)) for seconds in (0.01, 0.03, 0.06, 0.1, 0.2, 1)]))
+        """,
+        "import time; time.sleep(60)",
+    )
+    assert children == [[]] * 6 and ocirt.ids() == []
 
 
 def test_nothing_remains(on_a_lan, ocirt):
@@ -250,15 +316,22 @@ def test_nothing_remains(on_a_lan, ocirt):
 
 
 def test_a_killed_caller_leaves_nothing(on_a_lan, ocirt):
-    """No process of the container or of pasta, and nobody who holds the network namespace."""
+    """No process of the container or of pasta, and nobody who holds the network namespace, not even a worker that comes
+    from a fork of the caller.
+    """
     pids, left, holders = on_a_lan(
         """
         told, tells = os.pipe()
         asked, asks = os.pipe()
+        waits, ends = os.pipe()
         service = os.fork()
         if service == 0:
             container = ocirt.Container.create(**given, net=ocirt.Net())
             container.start()
+            if os.fork() == 0:
+                os.close(ends)
+                os.read(waits, 1)
+                os._exit(0)
             os.write(tells, os.readlink(f"/proc/{container.pid}/ns/net").encode())
             os.read(asked, 1)
             os.kill(os.getpid(), 9)
@@ -295,10 +368,14 @@ def test_a_published_port_is_the_loopbacks(on_a_lan):
         config["linux"]["sysctl"] = {"net.ipv4.ip_unprivileged_port_start": "0"}
         with ocirt.Container.create(**given, net=ocirt.Net(publish={8070: 80})) as container:
             container.start()
-            for _ in range(200):
-                with socket.create_connection(("127.0.0.1", 8070), 10) as connection:
-                    if data := connection.recv(9):
-                        break
+            data, end = b"", time.monotonic() + 20
+            while not data and time.monotonic() < end:
+                time.sleep(0.05)
+                try:
+                    with socket.create_connection(("127.0.0.1", 8070), 10) as connection:
+                        data = connection.recv(9)
+                except ConnectionResetError:  # the program does not listen yet; an old pasta closes the connection
+                    pass
             try:
                 socket.create_connection(("10.9.0.1", 8070), 5)
                 elsewhere = "reached"
