@@ -194,6 +194,7 @@ def call_handler(step: "type[Step]") -> str:
         )
     values = [expression(index, argument) for index, argument in enumerate(arguments)]
     lines.append(f"  int error = (int)sys{len(values)}(SYS_{call}, {', '.join(values)});")
+    lines += [f"  if (error == -{errno}) put(&r->detail, {c_string(hint)});" for errno, hint in step.hints.items()]
     if step.explained:
         lines.append(f"  if (error < 0) explain_{name}(r, s, error);")
     for field in [field for field, kind in step.fields.items() if kind == "fills"]:

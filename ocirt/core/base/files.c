@@ -61,3 +61,34 @@ int list_directory(int fd, int (*each)(int dir, const char *name, unsigned char 
     }
   }
 }
+
+// The same for one line of the file, which ends at `end`. `uid` is decimal.
+static int put_field(struct buffer *to, const char *line, const char *end, const struct buffer *uid, unsigned which) {
+  const char *field[7] = {line};
+  unsigned fields = 1;
+  for (const char *at = line; at < end && fields < COUNT(field); at++)
+    if (*at == ':') field[fields++] = at + 1;
+  if (fields < COUNT(field) || (size_t)(field[3] - 1 - field[2]) != uid->used || memcmp(field[2], uid->data, uid->used))
+    return 0;
+  put_bytes(to, field[which], (size_t)(field[which + 1] - 1 - field[which]));
+  return field[which + 1] - 1 > field[which];
+}
+
+// Reads a file of any length line by line, and ignores lines that are longer than the buffer.
+int put_user(struct buffer *to, int passwd, int64_t uid, enum user_field which) {
+  static char text[65536];
+  size_t held = 0;
+  long n;
+  BUFFER(number, 24);
+  put_number(&number, uid);
+  while ((n = sys_read(passwd, text + held, sizeof text - held)) > 0) {
+    const char *line = text, *end;
+    held += (size_t)n;
+    for (; (end = memchr(line, '\n', (size_t)(text + held - line))); line = end + 1)
+      if (put_field(to, line, end, &number, which)) return 1;
+    held -= (size_t)(line - text);
+    memmove(text, line, held);
+    if (held == sizeof text) held = 0;
+  }
+  return put_field(to, text, text + held, &number, which);
+}

@@ -35,6 +35,7 @@ int unix_socket(int type, const char *path, size_t length, long call) {
     length = link.used;
   }
   memcpy(address.sun_path, path, length);
+  if (*path == '@') address.sun_path[0] = 0;
   CLOSING int fd = (int)sys3(SYS_socket, AF_UNIX, type | SOCK_CLOEXEC, 0);
   if (fd < 0) return fd;
   if (call == SYS_connect) sys5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);

@@ -3,8 +3,8 @@
 #include "base/sys.h"
 
 // Makes a unix socket and connects or binds it (`call`: SYS_connect or SYS_bind) to the first `length` bytes of `path`;
-// a first byte of 0 makes an abstract name. If the peer does not accept within PEER_SECONDS, -ETIMEDOUT; if it does not
-// read within that time, the send gives -EAGAIN.
+// a path that begins with @ is an abstract name. If the peer does not accept within PEER_SECONDS, -ETIMEDOUT; if it
+// does not read within that time, the send gives -EAGAIN.
 #define PEER_SECONDS 10
 int socket_pair(int type, int *ours, int *theirs); // close-on-exec; leaves both as they are if it fails
 int unix_socket(int type, const char *path, size_t length, long call);

@@ -21,9 +21,13 @@ int sys_poll(int fd, short events, int timeout) {
   return (int)poll_again(&one, 1, timeout);
 }
 
-long clone_process(uint64_t namespaces, int *pidfd) {
+long clone_process(uint64_t flags, int *pidfd, int cgroup) {
   struct clone_args args = {
-      .flags = namespaces | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)pidfd, .exit_signal = SIGCHLD};
+      .flags = flags | CLONE_PIDFD | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
+      .pidfd = (uint64_t)(uintptr_t)pidfd,
+      .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD, // CLONE_PARENT takes the parent's own
+      .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
+  };
   return sys2(SYS_clone3, &args, sizeof args);
 }
 
@@ -36,6 +40,6 @@ int wait_usage(int pidfd, int *status, struct rusage *usage) {
     error = sys5(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED, usage);
   while (error == -EINTR);
   if (error < 0) return (int)error;
-  *status = info.si_code == CLD_EXITED ? info.si_status << 8 : info.si_status & 0x7f;
+  if (status) *status = info.si_code == CLD_EXITED ? info.si_status << 8 : info.si_status & 0x7f;
   return 0;
 }

@@ -5,11 +5,12 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-// Makes a child in new namespaces of these CLONE_NEW* kinds: 0 in the child; its pid and, in `pidfd`, a descriptor of
-// it in the caller; or a negative errno.
-long clone_process(uint64_t namespaces, int *pidfd);
+// Makes a child by clone3(2) with `flags`, in the cgroup of that descriptor or, if it is -1, in the caller's: 0 in the
+// child; its pid and, in `pidfd`, a descriptor of it in the caller; or a negative errno.
+long clone_process(uint64_t flags, int *pidfd, int cgroup);
 
-// waitid(2) of a child: 0 with its wait status, or a negative errno. `usage` includes all that the child has reaped.
+// waitid(2) of a child: 0 with its wait status (null: not wanted), or a negative errno. `usage` includes all that the
+// child has reaped.
 int wait_exit(int pidfd, int *status);
 int wait_usage(int pidfd, int *status, struct rusage *usage);
 

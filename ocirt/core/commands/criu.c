@@ -88,7 +88,7 @@ int do_run_within(struct run *r, const struct step_run_within *s) {
   if (!container_hold(r->container)) return failing(r, "pidfd_open", -ESRCH);
   int error = socket_pair(SOCK_SEQPACKET, &ours, &theirs);
   if (error < 0) return failing(r, "socketpair", error);
-  long pid = clone_process(0, &pidfd);
+  long pid = clone_process(0, &pidfd, -1);
   if (pid < 0) return failing(r, "clone3", (int)pid);
   if (!pid) {
     sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0);

@@ -20,8 +20,6 @@ int do_open_init_namespace(struct run *r, const struct step_open_init_namespace 
   return called(r, "open", r->fds[s->fd]);
 }
 
-#define HELPER_SECONDS 60
-
 static int route_socket(void) { return (int)sys3(SYS_socket, AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_ROUTE); }
 
 // In the helper's process: completes its descriptors. Given the container's network namespace, opens the runtime's and

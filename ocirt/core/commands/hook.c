@@ -120,7 +120,7 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
     return failing(r, "memfd_create", outcome->output);
   CLOSING int from = ends[0];
   struct line *line = trace_begin("program", c->path, text_of(r->program, r->step->at), "");
-  long pid = clone_process(0, &pidfd);
+  long pid = clone_process(0, &pidfd, -1);
   if (!pid) execute(c, c->tail ? ends[1] : outcome->output);
   sys_close(ends[1]);
   if (pid < 0) return failing(r, "clone3", (int)pid);

@@ -8,6 +8,7 @@
 // `streams`: where stdout and stderr go (null, or 0 or -1 for one of them: into the error).
 int run_hook(struct run *r, const char *path, const struct texts *args, const char *const *env, int64_t timeout,
     const char *status, const int *streams);
+#define HELPER_SECONDS 60 // for which the runtime waits for a program that helps it
 #define TAIL 4096
 
 struct tail {

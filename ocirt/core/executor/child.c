@@ -58,14 +58,14 @@ int killed_at_birth(struct run *r) {
   struct child *child = &r->child;
   if (r->section != SECTION_HOST || child->pidfd < 0 || child->entry >= 0 || *child->runs) return 0;
   const struct step_spawn *s = (const void *)r->spawn;
-  int status, gone = 0, cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
+  int gone = 0, cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
   // A child that the kernel has not killed begins to run soon.
   for (int tries = 0; cgroup >= 0 && !gone && tries < 100; tries++) {
     gone = sys_poll(child->pidfd, POLLIN, 10) == 1;
     if (__atomic_load_n(child->runs, __ATOMIC_SEQ_CST)) return 0;
   }
   if (!gone || (child->entry = sys_openat2(cgroup, "cgroup.procs", O_WRONLY, RESOLVE_BENEATH)) < 0) return 0;
-  wait_exit(child->pidfd, &status);
+  wait_exit(child->pidfd, 0);
   sys_close(child->pidfd);
   sys_close(r->peer);
   child->pidfd = r->peer = -1;

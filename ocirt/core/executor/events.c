@@ -50,8 +50,7 @@ static int stage_gone(struct run *r) {
 
 // Reaps the stage, which has ended. From here on the child is init.
 static int take_init(struct run *r, int pid, int pidfd) {
-  int status;
-  wait_exit(r->child.pidfd, &status);
+  wait_exit(r->child.pidfd, 0);
   sys_close(r->child.pidfd);
   r->child.pid = pid;
   r->child.pidfd = pidfd;

@@ -146,7 +146,7 @@ void compile_in_python(struct request *q, const char *branch, int input, struct 
   long error = sys2(SYS_pipe2, pipe, O_CLOEXEC);
   if (error < 0) fail("pipe2: %e", (int)error);
   TRACED("wait", "python");
-  error = clone_process(0, &python);
+  error = clone_process(0, &python, -1);
   if (!error) execute_python(q, branch, hand_over_request(q, input, pipe[1], asked));
   if (error < 0) fail("start Python: clone3: %e", (int)error);
   sys_close(pipe[1]);

@@ -87,9 +87,3 @@ void explain_set_rlimit(struct run *r, const struct step_set_rlimit *s, int erro
   put(&r->detail, ": a higher one needs CAP_SYS_RESOURCE");
   if (s->resource == RLIMIT_NOFILE) put(&r->detail, ", and never more than the sysctl fs.nr_open");
 }
-
-void explain_set_memory_policy(struct run *r, const struct step_set_memory_policy *s, int error) {
-  if (error == -EINVAL)
-    put(&r->detail,
-        "/sys/devices/system/node/possible lists this kernel's nodes; an old kernel does not know every mode and flag");
-}

@@ -23,8 +23,6 @@
 
 #define KEY_USER_ALL 0x003f0000
 
-#define HELPER_SECONDS 60
-
 int do_open_namespace(struct run *r, const struct step_open_namespace *s) {
   CLOSING int fd = sys_open(AT_FDCWD, TEXT(path), O_RDONLY, 0);
   if (fd < 0) return failing(r, "open", fd);
@@ -92,11 +90,10 @@ static int hold_namespace(struct run *r, const char *uids, const char *gids, int
 }
 
 int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
-  int status;
   CLOSING int ours = -1, theirs = -1, pidfd = -1;
   int error = socket_pair(SOCK_STREAM, &ours, &theirs);
   if (error < 0) return failing(r, "socketpair", error);
-  long pid = clone_process(CLONE_NEWUSER, &pidfd);
+  long pid = clone_process(CLONE_NEWUSER, &pidfd, -1);
   if (!pid) {
     // Read until the runtime closes its end of the socket, or ends.
     sys_close(ours);
@@ -107,7 +104,7 @@ int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
   if (pid < 0) return failing(r, "clone3", (int)pid);
   int fd = hold_namespace(r, TEXT(uids), TEXT(gids), (int)pid);
   sys_close(release(&ours));
-  wait_exit(pidfd, &status);
+  wait_exit(pidfd, 0);
   if (fd < 0) return fd;
   r->fds[s->fd] = fd;
   return 0;

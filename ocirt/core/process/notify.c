@@ -51,15 +51,6 @@ static int read_readiness(struct readiness *n) {
   return 0;
 }
 
-static int connect_host(const char *host) {
-  char name[4096];
-  size_t length = strlen(host);
-  if (length >= sizeof name) return -ENAMETOOLONG;
-  memcpy(name, host, length + 1);
-  if (*host == '@') name[0] = 0; // an abstract name
-  return unix_socket(SOCK_DGRAM | SOCK_NONBLOCK, name, length, SYS_connect);
-}
-
 // The manager closes the pipe that comes with BARRIER=1 once it has read all that was sent before.
 static long send_barrier(struct readiness *n) {
   int ends[2], error = (int)sys2(SYS_pipe2, ends, O_CLOEXEC);
@@ -98,7 +89,7 @@ int readiness_go_on(struct readiness *n, const struct container *c, int late) {
   if (n->host < 0) {
     int ready = read_readiness(n);
     if (ready <= 0) return ready < 0 ? finish(n, ready) : 0;
-    n->host = connect_host(c->notify_host);
+    n->host = unix_socket(SOCK_DGRAM | SOCK_NONBLOCK, c->notify_host, strlen(c->notify_host), SYS_connect);
     if (n->host < 0) return finish(n, n->host);
     n->fd = n->host;
     n->events = POLLOUT;

@@ -4,6 +4,7 @@
 #include <linux/close_range.h>
 
 #include "base/exec_error.h"
+#include "base/files.h"
 #include "base/memory.h"
 #include "base/path.h"
 #include "base/signals.h"
@@ -33,47 +34,16 @@ static int try_program(const char *path) {
   return error == -ENOSYS || error == -EPERM ? (int)sys3(SYS_faccessat, AT_FDCWD, path, X_OK) : error;
 }
 
-// Appends the home directory if this line of /etc/passwd is that of the user `uid` (decimal) and has one.
-static int put_home(struct buffer *to, const char *line, const char *end, const struct buffer *uid) {
-  const char *field[7] = {line};
-  int fields = 1;
-  for (const char *at = line; at < end && fields < 7; at++)
-    if (*at == ':') field[fields++] = at + 1;
-  if (fields < 7 || (size_t)(field[3] - 1 - field[2]) != uid->used || memcmp(field[2], uid->data, uid->used) ||
-      field[6] - 1 == field[5])
-    return 0;
-  put_bytes(to, field[5], (size_t)(field[6] - 1 - field[5]));
-  return 1;
-}
-
-// Reads a file of any length line by line, and ignores lines that are longer than the buffer.
-static int find_home_in(int passwd, struct buffer *to, const struct buffer *uid) {
-  static char text[65536];
-  size_t held = 0;
-  long n;
-  while ((n = sys_read(passwd, text + held, sizeof text - held)) > 0) {
-    const char *line = text, *end;
-    held += (size_t)n;
-    for (; (end = memchr(line, '\n', (size_t)(text + held - line))); line = end + 1)
-      if (put_home(to, line, end, uid)) return 1;
-    held -= (size_t)(line - text);
-    memmove(text, line, held);
-    if (held == sizeof text) held = 0;
-  }
-  return put_home(to, text, text + held, uid);
-}
-
 int do_find_home(struct run *r, const struct step_find_home *s) {
   const char *given = variable(TEXTS(env), HOME);
-  BUFFER(uid, 16);
   struct stat st;
   if (given && *given) return 0;
   struct buffer to = {r->home = arena_alloc(PATH_SIZE), PATH_SIZE, 0, 0};
   if (!r->home) return failing(r, "mmap", -ENOMEM);
-  put_number(&uid, NUMBER(uid));
   put(&to, HOME);
   CLOSING int passwd = resolve(r->rootfs, "/etc/passwd", O_RDONLY | O_NONBLOCK);
-  if (passwd < 0 || sys_fstat(passwd, &st) < 0 || !S_ISREG(st.st_mode) || !find_home_in(passwd, &to, &uid))
+  if (passwd < 0 || sys_fstat(passwd, &st) < 0 || !S_ISREG(st.st_mode) ||
+      !put_user(&to, passwd, NUMBER(uid), USER_HOME))
     put(&to, "/");
   return 0;
 }

@@ -5,6 +5,7 @@
 #include <linux/sched.h>
 
 #include "base/socket.h"
+#include "base/wait.h"
 #include "cgroup/cgroup2.h"
 #include "executor/child.h"
 #include "executor/execute.h"
@@ -30,22 +31,15 @@ static int explain_spawn(struct run *r, int error, int cgroup) {
 // clone3(2) into the cgroup. If the kernel refuses, makes the child in the caller's cgroup (`allow_caller_cgroup`) or
 // in that of init.
 static long clone_child(struct run *r, const struct step_spawn *s, int *pidfd, int *into) {
-  int from_stage = r->section == SECTION_STAGE;
   int cgroup = NUMBER(cgroup) >= 0 && r->child.entry < 0 ? r->fds[NUMBER(cgroup)] : -1;
   if (s->allow_caller_cgroup && cgroup < 0 && r->child.entry < 0)
     r->cgroup_warning = "the container stays in the runtime's cgroup: this user may not make one for it";
-  struct clone_args args = {
-      .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | (from_stage ? CLONE_PARENT : 0) |
-               (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
-      .pidfd = (uint64_t)(uintptr_t)pidfd,
-      .exit_signal = from_stage ? 0 : SIGCHLD, // CLONE_PARENT takes the parent's own
-      .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
-  };
-  long pid = sys2(SYS_clone3, &args, sizeof args);
+  uint64_t flags = s->flags | (r->section == SECTION_STAGE ? CLONE_PARENT : 0);
+  long pid = clone_process(flags, pidfd, cgroup);
   if (pid == -EACCES && cgroup >= 0 && s->allow_caller_cgroup) {
     r->cgroup_warning = "the container stays in the runtime's cgroup: from there this user may not enter another";
-    args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
-    pid = sys2(SYS_clone3, &args, sizeof args);
+    cgroup = -1;
+    pid = clone_process(flags, pidfd, cgroup);
   }
   // EBUSY: the container has moved its processes to child cgroups and enabled controllers for them. The cgroup of its
   // first process may hold processes.
@@ -53,10 +47,10 @@ static long clone_child(struct run *r, const struct step_spawn *s, int *pidfd, i
     int fd = open_cgroup_of_init(r, TEXT(hierarchy));
     if (fd < 0) break;
     sys_close(cgroup);
-    args.cgroup = (uint64_t)(r->fds[NUMBER(cgroup)] = cgroup = fd);
-    pid = sys2(SYS_clone3, &args, sizeof args);
+    r->fds[NUMBER(cgroup)] = cgroup = fd;
+    pid = clone_process(flags, pidfd, cgroup);
   }
-  *into = args.flags & CLONE_INTO_CGROUP ? cgroup : -1;
+  *into = cgroup;
   return pid;
 }
 

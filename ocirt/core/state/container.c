@@ -79,6 +79,7 @@ void container_make(struct container *c) {
   if (root < 0)
     fail("--root %s: %e%s", c->root, root,
         sys0(SYS_geteuid) ? "; set XDG_RUNTIME_DIR to a directory of this user, or give --root another one" : "");
+  c->dir = c->pidfd = c->notify = c->ends = -1;
   int creator = (int)sys0(SYS_getpid);
   uint64_t start_time = start_time_of(creator); // before anything is there that a failure would leave
   make_directory(root, c);

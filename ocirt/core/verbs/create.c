@@ -36,11 +36,7 @@ static struct container new_container(struct request *q, const struct program *p
       .config = config,
       .root = q->flags[FLAG_ROOT],
       .id = q->arguments[0],
-      .dir = -1,
-      .pidfd = -1,
       .notify_host = environment_variable(q, "NOTIFY_SOCKET"),
-      .notify = -1,
-      .ends = -1,
       .holes = q->holes};
   container_make(&c);
   return c;

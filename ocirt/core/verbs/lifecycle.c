@@ -88,11 +88,10 @@ int do_kill_init(struct run *r, const struct step_kill_init *s) {
 }
 
 void end_child(struct run *r) {
-  int status;
   sys_close(r->peer);
   if (r->child.pidfd < 0) return;
   sys_pidfd_signal(r->child.pidfd, SIGKILL);
-  wait_exit(r->child.pidfd, &status);
+  wait_exit(r->child.pidfd, 0);
 }
 
 int destroy_container(struct container *c, int hooks, struct buffer *text) {

@@ -155,27 +155,11 @@ static int look_at(struct listed *l, int root, struct buffer *wrong) {
 static const char *owner(uid_t uid) {
   static char found[256];
   static uid_t of;
-  static struct store passwd;
   if (*found && of == uid) return found;
   struct buffer name = {found, sizeof found, 0, 0};
-  BUFFER(number, 16);
-  put_number(&number, uid);
-  if (!passwd.size) {
-    CLOSING int fd = sys_open(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK, 0);
-    for (long n = 1; fd >= 0 && n > 0; passwd.used += n > 0 ? (size_t)n : 0)
-      n = sys_read(fd, room(&passwd, 4096), 4095);
-    *room(&passwd, 1) = 0;
-  }
+  CLOSING int passwd = sys_open(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK, 0);
   of = uid;
-  for (char *line = passwd.data; *line && !name.used;) {
-    char *end = line + strcspn(line, "\n"), *colon = memchr(line, ':', (size_t)(end - line));
-    char *id = colon ? memchr(colon + 1, ':', (size_t)(end - colon - 1)) : 0;
-    if (id && (size_t)(end - id) > number.used + 1 && !memcmp(id + 1, number.data, number.used) &&
-        id[1 + number.used] == ':')
-      put_bytes(&name, line, (size_t)(colon - line));
-    line = *end ? end + 1 : end;
-  }
-  if (!name.used) format(&name, "#%s", number.data);
+  if (passwd < 0 || !put_user(&name, passwd, uid, USER_NAME)) format(&name, "#%l", (int64_t)uid);
   return found;
 }
 

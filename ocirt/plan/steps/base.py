@@ -148,8 +148,8 @@ class Step(Record):
     bits of the data, as set_mempolicy(2) counts), a structure ``{TYPE FIELD, ...}`` in which ``size`` is its own
     size, a string in single quotes, or what C takes unchanged. ``write(/proc/self/FILE, FIELD)`` writes a file of
     this process, ``write(/proc/CHILD/FILE, FIELD)`` one of the child. What the call returns goes
-    to the register of a field of the kind ``fills``. If ``explained`` is set, a function
-    ``explain_`` in C adds to the error what it can find out.
+    to the register of a field of the kind ``fills``. ``hints`` has what an error of the call usually means, and if
+    ``explained`` is set, a function ``explain_`` in C adds to the error what it can find out.
     """
 
     __slots__ = ()
@@ -157,4 +157,5 @@ class Step(Record):
     sentence = ""
     doing = "step"
     call = ""
+    hints: dict[str, str] = {}
     explained = False

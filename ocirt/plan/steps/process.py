@@ -127,7 +127,9 @@ class SetMemoryPolicy(Step):
     fields = {"mode": "number", "nodes": "bytes", "name": "text"}
     sentence = "set the memory policy {name}"
     call = "set_mempolicy(mode, nodes, bits(nodes))"
-    explained = True
+    hints = {
+        "EINVAL": "/sys/devices/system/node/possible lists this kernel's nodes; an old kernel does not know every mode and flag"
+    }
 
 
 class DropBounding(Step):
