@@ -13,8 +13,10 @@ from conformance.cells import is_mounted
 
 TREE = Path(__file__).resolve().parents[2]
 CGROUPS = Path("/sys/fs/cgroup")
-PARENT = os.environ.get("OCIRT_TEST_PARENT", "/ocirt-test")
-"""The parent cgroup of all containers. Runs with different parents can run at the same time."""
+PARENT = os.environ.get("OCIRT_TEST_PARENT", "/ocirt-test") + os.environ.get("PYTEST_XDIST_WORKER", "")
+"""The parent cgroup of all containers. Runs with different parents can run at the same time, as do the workers of
+pytest-xdist, each of which has a name.
+"""
 TOPS = (PARENT[1:], f"{PARENT[1:]}-relative", f"{PARENT[1:]}-absent")
 """The cgroups of these tests at the top of a hierarchy; other lanes have names of their own."""
 LIMIT = 30 * int(os.environ.get("OCIRT_TEST_SLOWNESS", "1"))
