@@ -63,7 +63,8 @@ class Driver:
     disabled``: the container has no cgroups of its own and stays in the caller's.
 
     :ivar register: descriptor register of a v2 directory into which init is cloned (``Spawn.cgroup``), or ``NONE``.
-    :ivar allow_caller_cgroup: 1 if a child that may not enter that directory stays in the caller's cgroup.
+    :ivar allow_caller_cgroup: 1 if a child that may not enter that directory stays in the caller's cgroup; 2: without a warning if
+        the runtime could not make it.
     :ivar skip_unwritable: 1 if the runtime skips hierarchies that it may not write.
     :ivar without: what the runtime does about a limit in such a hierarchy: 0 an error, 2 a warning, if the caller has
         given ``--rootless true``.

@@ -67,6 +67,8 @@ class V1(Cgroupfs):
         self.registers = [plan.register() for _ in self.hierarchies]
         if self.unified:
             self.register = plan.register()
+            # A cgroup of this name that is another user's takes no child; the hierarchy has no limits to lose.
+            self.allow_caller_cgroup = 2 * self.skip_unwritable
 
     # ---- making, entering, leaving ----
 

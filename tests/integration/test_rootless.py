@@ -13,7 +13,17 @@ from pathlib import Path
 import pytest
 
 from ocirt.model import crun
-from tests.integration.harness import AS_USER, LIMIT, MANAGER, ROOT, SUBORDINATE, UID
+from tests.integration.harness import (
+    AS_USER,
+    LIMIT,
+    MANAGER,
+    PARENT,
+    ROOT,
+    SUBORDINATE,
+    UID,
+    hierarchies,
+    remove_cgroups,
+)
 
 pytestmark = pytest.mark.rootless
 
@@ -28,6 +38,21 @@ def test_own_id(user, own_bundle):
     assert out == ["0", "0", str(UID), "1", "deny", "0"]
     assert (own_bundle.rootfs / "tmp/mine").stat().st_uid == UID
     assert user.ids() == []
+
+
+@pytest.mark.skipif(not ROOT, reason="makes cgroups that are not the user's")
+@pytest.mark.cgroupfs
+def test_a_cgroup_of_that_name_is_roots(user, own_bundle):
+    """The cgroup of a config without a path has the container's name: root may have such a container, too."""
+    name = PARENT[1:]
+    for hierarchy in hierarchies():
+        (hierarchy / name).mkdir()
+    own_bundle.args("cat", "/proc/self/cgroup").save()
+    result = user("run", "--bundle", own_bundle, name)
+    assert result.status == 0 and name not in result.out, result
+    assert all((hierarchy / name).exists() for hierarchy in hierarchies())
+    assert user.ids() == []
+    remove_cgroups()
 
 
 def test_subordinate_ids(user, own_bundle):

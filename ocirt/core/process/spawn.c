@@ -32,7 +32,7 @@ static int explain_spawn(struct run *r, int error, int cgroup) {
 // in that of init.
 static long clone_child(struct run *r, const struct step_spawn *s, int *pidfd, int *into) {
   int cgroup = NUMBER(cgroup) >= 0 && r->child.entry < 0 ? r->fds[NUMBER(cgroup)] : -1;
-  if (s->allow_caller_cgroup && cgroup < 0 && r->child.entry < 0)
+  if (s->allow_caller_cgroup == 1 && cgroup < 0 && r->child.entry < 0)
     r->cgroup_warning = "the container stays in the runtime's cgroup: this user may not make one for it";
   uint64_t flags = s->flags | (r->section == SECTION_STAGE ? CLONE_PARENT : 0);
   long pid = clone_process(flags, pidfd, cgroup);

@@ -24,7 +24,8 @@ class Spawn(Step):
     """Create a child that runs ``section`` (clone3(2)).
 
     ``flags`` are CLONE_NEW*, and ``cgroup`` is a v2 directory for CLONE_INTO_CGROUP. With ``allow_caller_cgroup`` 1 the child
-    stays in the caller's cgroup, with a warning, if its own cgroup was skipped or may not be entered (EACCES).
+    stays in the caller's cgroup, with a warning, if its own cgroup was skipped or may not be entered (EACCES);
+    with 2 it does so without a warning if its own cgroup was skipped.
     If the cgroup takes no process (EBUSY, because the container has handed its controllers on), a child that
     joins an existing container is made in the cgroup of that container's first process, beneath the cgroup
     mount ``hierarchy``.
