@@ -43,6 +43,7 @@ def run_as_user(user, program):
 @pytest.fixture(autouse=True)
 def nothing_left():
     """Each test leaves the process as it was: no child, no descriptor."""
+    gc.collect()  # what an earlier test has left to the collector is not this one's
     before = descriptors()
     yield
     gc.collect()  # exceptions that a test has caught hold their frames

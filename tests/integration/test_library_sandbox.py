@@ -112,10 +112,10 @@ def test_sandbox_has_limits(image, runtime):
 def test_sandbox_binds_read_only(image, runtime, tmp_path):
     (tmp_path / "data").write_text("given")
     config = config_for(
-        "sh", "-c", "cat /data; echo x > /data", binds={"/data": str(tmp_path / "data")}, hostname="there"
+        "sh", "-c", "cat /file; echo x > /file", binds={"/file": str(tmp_path / "data")}, hostname="there"
     )
     result = run(config=config, rootfs=image, runtime=runtime)
-    (image / "data").unlink(missing_ok=True)
+    (image / "file").unlink(missing_ok=True)
     assert result.text == "given" and b"Read-only file system" in result.stderr
 
 

@@ -48,6 +48,7 @@ def test_two_hundred_containers_from_eight_threads(ocirt, image, runtime):
 
     busy = [threading.Thread(target=work) for _ in range(4)]
     [each.start() for each in busy]
+    gc.collect()
     before = descriptors()
     try:
 

@@ -514,7 +514,7 @@ def list_of_nothing(ocirt, bundle, place):
 
 
 def wait_for_the_status(ocirt, bundle, place):
-    detached(ocirt, bundle.shell("sleep 1; exit 7"))
+    detached(ocirt, bundle.shell(f"sleep {LIMIT // 30}; exit 7"))  # longer than `wait` takes to begin
     return ocirt("wait", "c1").status == 7
 
 

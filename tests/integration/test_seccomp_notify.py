@@ -10,7 +10,7 @@ from fcntl import ioctl
 
 import pytest
 
-from tests.integration.harness import enough_output
+from tests.integration.harness import LIMIT, enough_output
 
 RECEIVE, SEND = 0xC0502100, 0xC0182101
 """SECCOMP_IOCTL_NOTIF_*, linux/seccomp.h."""
@@ -27,6 +27,7 @@ class Agent:
         self.listener.listen()
         self.listener.settimeout(20)
         self.answer, self.read, self.seen, self.state, self.descriptors, self.ended = answer, read, [], None, 0, False
+        self.told = threading.Event()
         self.thread = threading.Thread(target=self.serve, daemon=True)
         self.thread.start()
 
@@ -43,6 +44,7 @@ class Agent:
             text += part
         self.ended = True
         self.state = json.loads(text)
+        self.told.set()
         try:
             while self.step(fds[0]):
                 pass
@@ -117,7 +119,7 @@ def test_the_agent_answers(ocirt, agent, notifying, bundle, tmp_path, privileges
     bundle.shell("mkdir /tmp/x 2>/tmp/error; echo done >/tmp/out; exec sleep 60")
     notifying("mkdir", "mkdirat", privileges=privileges, listenerMetadata='say "ö"')
     ocirt.ok("create", "--bundle", bundle, "c1")
-    assert one.state is not None, "the agent is not kept waiting for start"
+    assert one.told.wait(LIMIT), "the agent is not kept waiting for start"
     state = ocirt.state("c1")
     ocirt.ok("start", "c1")
     enough_output(bundle.rootfs / "tmp/out")

@@ -18,6 +18,7 @@ MODULES = {
     "clang-format": None,
     "meson": "mesonbuild",
     "ninja": None,
+    "pytest-xdist": "xdist",
     "ruff": None,
     "mypy": None,
 }
@@ -64,7 +65,7 @@ def test_what_developers_need_is_used(extra):
     for name in names(EXTRAS[extra]):
         module = MODULES.get(name, name)
         used = module in imported("tests", "ocirt", "hack", "conformance") if module else False
-        assert used or re.search(rf"(-m |bin/|\"){module or name}\b", scripts), name
+        assert used or re.search(rf"(-m |bin/|\"|-p ){module or name}\b", scripts), name
 
 
 def test_what_the_package_imports_is_named():
