@@ -22,7 +22,7 @@ from ..failures import TimeoutExpired
 from . import lifecycle
 from .children import is_ready
 from .lifecycle import Bundle, Flags, Lifecycle
-from .network import TABLE, TOOLS, Net, Networking, refused, tool
+from .network import TABLE, TOOLS, Net, Networking, pasta, refused, tool
 from .report import Begin, End
 from .runtime import Runtime
 from .streams import DEVNULL, PIPE, Output, Streams
@@ -97,7 +97,7 @@ class Connection:
             {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "size=64k"]},
             {"destination": NETNS, "type": "bind", "source": self._path, "options": ["bind"]},
         ]
-        config = _of_host(self._net.pasta(NETNS, READY), PASTA_NEEDS, mounts=mounts)
+        config = _of_host(pasta(self._net, NETNS, READY), PASTA_NEEDS, mounts=mounts)
         streams, bundle = Streams.open(DEVNULL, PIPE, PIPE), Bundle(None, config, "/")
         self._pasta = lifecycle.supervise("run", self._runtime, bundle, _id("pasta"), streams, (), Flags())
         yield from self._pasta.begin()
@@ -140,13 +140,13 @@ class Connection:
 
     def close(self) -> Operation[None]:
         """Disconnect the container, and let its network namespace go."""
-        pasta, self._pasta = self._pasta, None
-        if pasta is not None:
+        supervisor, self._pasta = self._pasta, None
+        if supervisor is not None:
             try:
-                yield from lifecycle.remove(pasta)
+                yield from lifecycle.remove(supervisor)
             finally:
-                pasta.streams.close()
-                pasta.release()
+                supervisor.streams.close()
+                supervisor.release()
         self.close_netns()
 
 

@@ -99,68 +99,72 @@ class Net:
             )
         if not isinstance(self.publish, Mapping):
             raise wrong("net.publish", self.publish, "a dict, like {8080: 80}")
-        self.destinations()
+        destinations(self)
         for outside, inside in self.publish.items():
             for port in (outside, inside):
                 if not isinstance(port, int) or isinstance(port, bool) or not 0 < port <= PORT_MAX:
                     raise wrong(f"net.publish[{outside!r}]", port, f"a port from 1 to {PORT_MAX}")
 
-    def destinations(self) -> list[Destination]:
-        return [Destination.parse(f"net.allow[{index}]", text) for index, text in enumerate(self.allow)]
-
-    def rules(self) -> str:
-        """The rules, in the language of nft(8). What they refuse is added to a set, which :func:`refused` reads. If the
-        set is full, the rule that adds to it does not match, and the rules below it refuse all the same.
-        """
-        allowed = "\n".join([each.rule for each in self.destinations()])
-        ports = ", ".join([str(port) for port in sorted(set(self.publish.values()))])
-        published = f"tcp dport {{ {ports} }} accept" if ports else ""
-        return f"""
-            table inet {TABLE} {{
-                set refused4 {{ type ipv4_addr . inet_proto . inet_service; flags dynamic; size {REFUSED_MAX}; }}
-                set refused6 {{ type ipv6_addr . inet_proto . inet_service; flags dynamic; size {REFUSED_MAX}; }}
-                chain output {{
-                    type filter hook output priority 0; policy drop;
-                    oifname "lo" accept
-                    ct state established accept
-                    icmpv6 type {{ {NEIGHBOURS} }} accept
-                    {allowed}
-                    meta l4proto {{ tcp, udp }} add @refused4 {{ ip daddr . meta l4proto . th dport }}
-                    meta l4proto {{ tcp, udp }} add @refused6 {{ ip6 daddr . meta l4proto . th dport }}
-                    meta l4proto tcp reject with tcp reset
-                    reject with icmpx admin-prohibited
-                }}
-                chain input {{
-                    type filter hook input priority 0; policy drop;
-                    iifname "lo" accept
-                    ct state established,related accept
-                    icmpv6 type {{ {NEIGHBOURS} }} accept
-                    {published}
-                }}
-                chain forward {{ type filter hook forward priority 0; policy drop; }}
-            }}"""
-
-    def pasta(self, netns: str, ready: str) -> list[str]:
-        """pasta's command line. It forwards nothing to the host's loopback, neither by the address of the gateway nor by
-        ports that are open there.
-
-        :param netns: a path of the network namespace.
-        :param ready: a path of a file into which pasta writes its pid once the namespace is connected.
-        :raises HostError: pasta is missing.
-        """
-        has_ipv6 = any(each.network.version == 6 for each in self.destinations())
-        ports = ",".join([f"127.0.0.1/{outside}:{inside}" for outside, inside in self.publish.items()]) or "none"
-        return [
-            tool("pasta", "passt"),
-            *("--foreground", "--quiet", "--config-net", "--no-map-gw", "--runas", "0", "--pid", ready),
-            *([] if has_ipv6 else ["--ipv4-only"]),
-            *("--tcp-ports", ports, "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"),
-            *("--netns-only", "--netns", netns),
-        ]
-
 
 Networking = Literal["none", "host"] | Net
 """``"none"``: only a loopback of its own; ``"host"``: the host's network; or a :class:`Net`."""
+
+
+def destinations(net: Net) -> list[Destination]:
+    """What the list of a network says."""
+    return [Destination.parse(f"net.allow[{index}]", text) for index, text in enumerate(net.allow)]
+
+
+def rules(net: Net) -> str:
+    """The rules, in the language of nft(8). What they refuse is added to a set, which :func:`refused` reads. If the
+    set is full, the rule that adds to it does not match, and the rules below it refuse all the same.
+    """
+    allowed = "\n".join([each.rule for each in destinations(net)])
+    ports = ", ".join([str(port) for port in sorted(set(net.publish.values()))])
+    published = f"tcp dport {{ {ports} }} accept" if ports else ""
+    return f"""
+        table inet {TABLE} {{
+            set refused4 {{ type ipv4_addr . inet_proto . inet_service; flags dynamic; size {REFUSED_MAX}; }}
+            set refused6 {{ type ipv6_addr . inet_proto . inet_service; flags dynamic; size {REFUSED_MAX}; }}
+            chain output {{
+                type filter hook output priority 0; policy drop;
+                oifname "lo" accept
+                ct state established accept
+                icmpv6 type {{ {NEIGHBOURS} }} accept
+                {allowed}
+                meta l4proto {{ tcp, udp }} add @refused4 {{ ip daddr . meta l4proto . th dport }}
+                meta l4proto {{ tcp, udp }} add @refused6 {{ ip6 daddr . meta l4proto . th dport }}
+                meta l4proto tcp reject with tcp reset
+                reject with icmpx admin-prohibited
+            }}
+            chain input {{
+                type filter hook input priority 0; policy drop;
+                iifname "lo" accept
+                ct state established,related accept
+                icmpv6 type {{ {NEIGHBOURS} }} accept
+                {published}
+            }}
+            chain forward {{ type filter hook forward priority 0; policy drop; }}
+        }}"""
+
+
+def pasta(net: Net, netns: str, ready: str) -> list[str]:
+    """pasta's command line. It forwards nothing to the host's loopback, neither by the address of the gateway nor by
+    ports that are open there.
+
+    :param netns: a path of the network namespace.
+    :param ready: a path of a file into which pasta writes its pid once the namespace is connected.
+    :raises HostError: pasta is missing.
+    """
+    has_ipv6 = any(each.network.version == 6 for each in destinations(net))
+    ports = ",".join([f"127.0.0.1/{outside}:{inside}" for outside, inside in net.publish.items()]) or "none"
+    return [
+        tool("pasta", "passt"),
+        *("--foreground", "--quiet", "--config-net", "--no-map-gw", "--runas", "0", "--pid", ready),
+        *([] if has_ipv6 else ["--ipv4-only"]),
+        *("--tcp-ports", ports, "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"),
+        *("--netns-only", "--netns", netns),
+    ]
 
 
 def tool(name: str, package: str) -> str:
@@ -198,7 +202,7 @@ def _ruled(net: Net, config: dict[str, Any]) -> dict[str, Any]:
     for kind, names in ((config.get("process") or {}).get("capabilities") or {}).items():
         check_harmless(f"process.capabilities.{kind}", names or ())
     tool("pasta", "passt")
-    load = {"path": tool("nft", "nftables"), "args": ["nft", net.rules()]}
+    load = {"path": tool("nft", "nftables"), "args": ["nft", rules(net)]}
     hooks = dict(config.get("hooks") or {})
     hooks["createContainer"] = [load, *(hooks.get("createContainer") or [])]
     return {**config, "hooks": hooks}

@@ -257,6 +257,30 @@ def test_a_sandbox(on_a_lan):
     assert len(found) == 7 and all(each == found[0] for each in found) and len(found[0]) == 5
 
 
+def test_more_than_the_rules_remember(on_a_lan):
+    """Is refused all the same."""
+    answers, denied = on_a_lan(
+        """
+        result = ocirt.run(**given, net=ocirt.Net(), timeout=60)
+        print(json.dumps([result.text.split(), result.denied]))
+        """,
+        """
+import socket
+answers, out = set(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for port in range(1, 5001):
+    try:
+        answers.add(out.sendto(b"x", ("10.9.0.2", port)))
+    except OSError as error:
+        answers.add(error.errno)
+try:
+    socket.create_connection(("10.9.0.2", 8000), 10)
+except OSError as error:
+    print(*answers, error.errno)
+""",
+    )
+    assert answers == ["1", "111"] and len(denied) == len(set(denied)) == 4096
+
+
 def test_names(on_a_lan):
     """By a server that the list allows, and without it not."""
     found = on_a_lan(

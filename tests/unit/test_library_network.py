@@ -40,7 +40,7 @@ def test_wrong_arguments(given, message):
 
 
 def test_rules():
-    rules = ocirt.Net(allow=["10.0.0.0/8:443/tcp", "[2001:db8::/32]:53/udp"], publish={8080: 80}).rules()
+    rules = network.rules(ocirt.Net(allow=["10.0.0.0/8:443/tcp", "[2001:db8::/32]:53/udp"], publish={8080: 80}))
     assert "ip daddr 10.0.0.0/8 tcp dport 443 accept" in rules
     assert "ip6 daddr 2001:db8::/32 udp dport 53 accept" in rules and "tcp dport { 80 } accept" in rules
     assert rules.count("policy drop") == 3
@@ -48,7 +48,7 @@ def test_rules():
 
 def test_the_longest_list_is_one_word_of_a_command_line():
     longest = "[1111:2222:3333:4444:5555:6666:7777:8888/128]:65535/udp"
-    assert len(ocirt.Net(allow=[longest] * network.ENTRIES_MAX).rules()) < 128 << 10
+    assert len(network.rules(ocirt.Net(allow=[longest] * network.ENTRIES_MAX))) < 128 << 10
 
 
 @pytest.fixture
