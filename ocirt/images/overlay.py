@@ -54,12 +54,15 @@ class Entry:
 
 
 class Part:
-    """A directory of one layer, open for reading."""
+    """A directory of one layer, open for reading.
 
-    __slots__ = ("fd", "marks", "has_marked_files", "is_opaque")
+    :ivar layer: the path of the layer.
+    """
 
-    def __init__(self, fd: int, marks: str) -> None:
-        self.fd, self.marks = fd, marks
+    __slots__ = ("fd", "layer", "marks", "has_marked_files", "is_opaque")
+
+    def __init__(self, fd: int, layer: str, marks: str) -> None:
+        self.fd, self.layer, self.marks = fd, layer, marks
         try:
             value = os.getxattr(fd, f"{marks}opaque") if marks else b""
         except OSError:
@@ -131,7 +134,7 @@ class Merged:
                     if part.hides(node) or not node.is_directory:
                         break
                     check_marks(node, path, part.marks)
-                    merged.parts.append(Part(node.open_directory(), part.marks))
+                    merged.parts.append(Part(node.open_directory(), part.layer, part.marks))
                 if merged.parts[-1].is_opaque:
                     break
         except BaseException:
@@ -151,7 +154,7 @@ def open_layers(paths: Sequence[str], marks: str) -> Merged:
     try:
         for path in paths:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            merged.parts.append(Part(fd, marks))
+            merged.parts.append(Part(fd, path, marks))
     except OSError as error:
         merged.close()
         raise failed(path, error) from None
@@ -217,8 +220,8 @@ class _Level:
         below = self.below.descend(name, path)
         try:
             if len(self.upper.parts) == 1:  # this very directory, whatever has the name by now
-                marks = self.upper.parts[0].marks
-                upper = Merged([Part(node.open_directory(), marks)])
+                (part,) = self.upper.parts
+                upper = Merged([Part(node.open_directory(), part.layer, part.marks)])
             else:
                 upper = self.upper.descend(name, path)
         except BaseException:

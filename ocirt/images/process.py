@@ -13,8 +13,8 @@ from typing import Any
 from ..errors import RequestError
 from ..failures import ImageError
 from ..library.arguments import mapping, words
+from . import lookup
 from .documents import wrong
-from .merged import Merged
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ACCOUNTS_MAX = 16 << 20
@@ -45,8 +45,7 @@ def user_of(layers: Sequence[str], text: str) -> User:
     :raises ImageError: the image has no such user or group.
     """
     name, colon, group = text.partition(":")
-    merged = Merged(layers)
-    accounts, groups = _table(merged, "/etc/passwd", 4), _table(merged, "/etc/group", 3)
+    accounts, groups = _table(layers, "/etc/passwd", 4), _table(layers, "/etc/group", 3)
     is_number = name.isascii() and name.isdigit()
     # A number is never the name of a user (CVE-2016-3697).
     known = next((each for each in accounts if name == each[2 if is_number else 0]), None)
@@ -82,9 +81,9 @@ def _group(groups: list[list[str]], name: str, text: str) -> int:
     return _id(found[2], "/etc/group", ":".join(found))
 
 
-def _table(merged: Merged, path: str, fields: int) -> list[list[str]]:
+def _table(layers: Sequence[str], path: str, fields: int) -> list[list[str]]:
     """The lines of /etc/passwd or /etc/group that have at least so many fields."""
-    data = merged.read(path, ACCOUNTS_MAX) or b""
+    data = lookup.read(layers, path, ACCOUNTS_MAX) or b""
     lines = [line.split(":") for line in data.decode("utf-8", "surrogateescape").splitlines()]
     return [line for line in lines if len(line) >= fields and line[0] and not line[0].startswith("#")]
 

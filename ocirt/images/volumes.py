@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..failures import ImageError
-from .merged import Merged
+from .lookup import find
 
 
 def mounts_of(layers: Sequence[str], volumes: Iterable[str], directory: str) -> list[dict[str, Any]]:
@@ -20,10 +20,11 @@ def mounts_of(layers: Sequence[str], volumes: Iterable[str], directory: str) -> 
     :param directory: of the container; ``volumes`` in it is made.
     :raises ImageError: a volume is no directory in the image.
     """
-    merged, mounts = Merged(layers), []
+    mounts = list[dict[str, Any]]()
     for number, path in enumerate(sorted(volumes)):
-        place = merged.find(path)
-        if place is not None and place.file or path.strip("/") == "":
+        with find(layers, path) as place:
+            pass
+        if place is not None and place.node or path.strip("/") == "":
             raise ImageError(f"image config: config.Volumes: found {path!r}, which is no directory below the root")
         own = os.path.join(directory, "volumes", str(number))
         for name in ("upper", "work"):
