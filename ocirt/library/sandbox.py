@@ -28,6 +28,8 @@ MASKED = [
 READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 LANDLOCK, CORESCHED = "org.ocirt.landlock", "org.ocirt.coresched"
 """Annotations, which ocirt.compile.hardening reads."""
+SHM_INODES = 1024
+"""How many files /dev/shm may have, because ``size`` does not limit them."""
 BIND_OPTIONS = ["rbind", "rro", "rnosuid", "rnodev", "rprivate"]
 """Options of a bind mount that a sandbox may read. The recursive ones apply to the mounts below it too, which ``ro``
 would leave writable. ``rprivate`` keeps out what the host mounts below it later, because such mounts have the host's
@@ -69,7 +71,8 @@ def sandbox(
     :param processes: the most processes and threads. ``None``: no limit.
     :param cpus: seconds of CPU time in each second: 0.5 is half of a processor. ``None``: no limit.
     :param files: the most open files of a process.
-    :param scratch: bytes of /tmp, a file system in memory, as for ``memory``. The code can write nowhere else.
+    :param scratch: bytes of /tmp and of /dev/shm, a file system in memory each, as for ``memory``. The code can write
+        nowhere else.
     :param env: environment variables, in addition to PATH and ``HOME=/tmp``.
     :param cwd: the working directory.
     :param uid: the number of the user, who needs no name in the container.
@@ -142,6 +145,12 @@ def sandbox(
                 "type": "tmpfs",
                 "source": "tmpfs",
                 "options": ["nosuid", "nodev", "mode=1777", f"size={scratch}"],
+            },
+            {
+                "destination": "/dev/shm",
+                "type": "tmpfs",
+                "source": "shm",
+                "options": ["nosuid", "noexec", "nodev", "mode=1777", f"size={scratch}", f"nr_inodes={SHM_INODES}"],
             },
             *[
                 {"destination": inside, "type": "bind", "source": outside, "options": BIND_OPTIONS}

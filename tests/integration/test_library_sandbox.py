@@ -16,12 +16,17 @@ from tests.integration.test_library_docs import with_python
 __all__ = ["box", "nothing_left", "with_python"]  # fixtures of the tests here
 
 ORDINARY = """
+from multiprocessing import shared_memory
 import asyncio, ctypes, hashlib, multiprocessing, os, select, signal, socket, sqlite3, subprocess, tempfile, threading, time
 if __name__ == "__main__":
     ours, theirs = multiprocessing.Pipe()
     child = multiprocessing.Process(target=theirs.send, args=("sent",))
     child.start(), child.join()
     assert ours.recv() == "sent"
+    with multiprocessing.Pool(2) as workers:
+        assert workers.map(abs, [-1, -2]) == [1, 2]
+    memory = shared_memory.SharedMemory(create=True, size=4096)
+    memory.close(), memory.unlink()
     threads = [threading.Thread(target=time.sleep, args=(0.01,)) for _ in range(4)]
     [each.start() for each in threads], [each.join() for each in threads]
     assert subprocess.run(["sh", "-c", "echo a | cat"], capture_output=True).stdout == b"a\\n"
@@ -107,6 +112,17 @@ def test_sandbox_has_limits(image, runtime):
         runtime=runtime,
     )
     assert b"No space left" in result.stderr
+
+
+def test_shared_memory_has_a_limit(image, runtime):
+    """Of bytes, and of files, which cost the kernel's memory."""
+    script = """
+        head -c 9000000 /dev/zero > /dev/shm/much; wc -c < /dev/shm/much
+        for n in $(seq 2000); do true > /dev/shm/$n || break; done; ls /dev/shm | wc -l
+    """
+    result = run(config=config_for("sh", "-c", script, scratch=4 << 20), rootfs=image, runtime=runtime)
+    size, files = map(int, result.text.split())
+    assert 0 < size <= 4 << 20 and 1000 < files <= 1024 and b"No space left" in result.stderr
 
 
 def test_sandbox_binds_read_only(image, runtime, tmp_path):

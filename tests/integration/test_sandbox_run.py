@@ -1,6 +1,7 @@
 """ocirt.Sandbox: runs, and the files that go in and come out."""
 
 import os
+import shutil
 import stat
 import tarfile
 
@@ -8,10 +9,10 @@ import pytest
 
 import ocirt as library
 from ocirt import Bind, Copy, FileError, RequestError, Sandbox, TimeoutExpired
-from tests.integration.library_fixtures import nothing_left
+from tests.integration.library_fixtures import nothing_left, with_python
 from tests.integration.sandboxes import describe
 
-__all__ = ["nothing_left"]
+__all__ = ["nothing_left", "with_python"]
 
 pytestmark = [pytest.mark.cgroupfs, pytest.mark.cgroups]
 
@@ -110,6 +111,38 @@ def test_binds_are_read_only_unless_said(sandbox, repo, tmp_path):
     assert result.text == "one\ntwo\n" and b"Read-only file system" in result.stderr
     assert (writable / "y").read_text() == "y\n" and (repo / "a.txt").read_text() == "one\ntwo\n"
     assert list(result.changes) == []
+
+
+NODE = """
+const { Worker, isMainThread, parentPort } = require("worker_threads");
+if (!isMainThread) {
+  parentPort.postMessage(6 * 7);
+} else {
+  const fs = require("fs"), { execFileSync } = require("child_process"), net = require("net"), zlib = require("zlib");
+  fs.writeFileSync("/tmp/out", zlib.gunzipSync(zlib.gzipSync(fs.readFileSync("/in/data"))));
+  console.log(execFileSync("sh", ["-c", "echo child"]).toString().trim());
+  console.log(require("crypto").createHash("sha256").update("x").digest("hex").slice(0, 8));
+  new Worker(__filename).on("message", (answer) => {
+    console.log(answer);
+    const server = net.createServer((socket) => socket.end("over loopback")).listen(0, "127.0.0.1", () => {
+      net.connect(server.address().port, "127.0.0.1").on("data", (data) => {
+        console.log(data.toString());
+        server.close();
+      });
+    });
+  });
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no node on this host")
+def test_node_runs_under_its_preset(runtime, with_python):
+    """Threads, a child process, files, loopback: under the list of allowed system calls, within the preset's limits."""
+    files = {"/in/data": "data", "/in/main.js": NODE}
+    box = describe(Sandbox, with_python, runtime, files=files, **Sandbox.presets.node)
+    result = box.run([shutil.which("node"), "/in/main.js"])
+    assert (result.text, result.stderr) == ("child\n2d711642\n42\nover loopback\n", b""), result
+    assert result.files["/tmp/out"] == b"data"
 
 
 def test_lines_while_the_program_runs(sandbox):
