@@ -22,7 +22,7 @@ from .library.observe import Event, Stats
 from .library.outcome import MAX_OUTPUT, encoded, result_of
 from .library.runtime import Runtime
 from .library.sandbox import hardened
-from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
+from .library.streams import DEVNULL, PIPE, Output, Stream, Streams, Terminal
 from .library.supervisor import Supervisor
 from .library.waiting import deadline_in
 from .model.request import checked_id
@@ -90,7 +90,15 @@ class Process(Communicating):
         of more than a MiB comes in parts.
         """
         while line := read_line(self.stdout):
-            yield line.decode("utf-8", "replace").removesuffix("\n")
+            text = line.decode("utf-8", "replace").removesuffix("\n")
+            yield text.removesuffix("\r") if self._supervisor.streams.master >= 0 else text
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size of the process's terminal, which its programs are told by SIGWINCH.
+
+        :raises RequestError: it has no terminal, or cannot have this size.
+        """
+        lifecycle.resize(self._supervisor, rows, columns)
 
     def kill(self, signal: int = signals.SIGKILL) -> bool:
         """Send the process a signal, by pidfd.
@@ -105,6 +113,7 @@ class Process(Communicating):
         self.kill()
         drive(self._supervisor.end(None))
         self._pipes.close()
+        self._supervisor.streams.close()
         self._supervisor.release()
 
     def __enter__(self) -> Process:
@@ -327,6 +336,7 @@ class Container(HasPipes):
         stdin: Stream = DEVNULL,
         stdout: Stream = DEVNULL,
         stderr: Stream = DEVNULL,
+        terminal: Terminal = False,
         pass_fds: Sequence[int] = (),
     ) -> Process:
         """Start a further process in the container. Its program has been executed when this returns.
@@ -342,6 +352,9 @@ class Container(HasPipes):
         :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file.
         :param stdout: the same.
         :param stderr: the same, or ``STDOUT``.
+        :param terminal: give it a terminal instead of these streams, with this size in rows and columns: ``True`` or
+            ``(24, 80)``. What is typed there is the ``stdin`` of the process, what is printed its ``stdout``.
+            :meth:`Process.resize` changes the size. The container must have a devpts at /dev/pts.
         :param pass_fds: descriptors that the process gets as 3, 4...
         :raises RequestError: an argument cannot be used.
         :raises ProgramError: the program does not exist or cannot be executed.
@@ -350,7 +363,11 @@ class Container(HasPipes):
         if self._life.network is not None:
             network.check_harmless("capabilities", capabilities := list(capabilities))
         flags = lifecycle.exec_flags(cwd, env, user, additional_gids, capabilities, no_new_privileges)
-        streams, pipes = Streams.open(stdin, stdout, stderr), Pipes()
+        if terminal:
+            flags, streams = [*flags, "--tty"], Streams.open_terminal(terminal)
+        else:
+            streams = Streams.open(stdin, stdout, stderr)
+        pipes = Pipes()
         process = Process(args, drive(self._life.exec(args, flags, streams, pass_fds)), pipes)
         try:
             pipes.open(streams)

@@ -142,6 +142,12 @@ class Child:
             if self._made and not self._reaped:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
+    def window_changed(self) -> None:
+        """Tell the executable that its terminal has another size."""
+        with self._lock:
+            if self._made and not self._reaped:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGWINCH)
+
     def end(self, deadline: float | None) -> Operation[bool]:
         """Wait until the process ends, and reap it.
 

@@ -5,6 +5,7 @@ that block.
 from __future__ import annotations
 
 import asyncio
+import errno
 import select
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial, wraps
@@ -96,6 +97,13 @@ def _wake(woken: asyncio.Future[None]) -> None:
         woken.set_result(None)
 
 
+class _Reading(asyncio.StreamReaderProtocol):
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The kernel reports the end of a terminal as an error."""
+        is_end = isinstance(exc, OSError) and exc.errno == errno.EIO
+        super().connection_lost(None if is_end else exc)
+
+
 class Pipes:
     """The library's ends of the pipes of a process, as streams of asyncio."""
 
@@ -118,7 +126,7 @@ class Pipes:
 
     async def _read(self, number: int, file: IO[bytes]) -> None:
         reader = self.readers[number] = asyncio.StreamReader(LINE_MAX)
-        protocol = asyncio.StreamReaderProtocol(reader)
+        protocol = _Reading(reader)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, file)
         self._transports.append(transport)
 

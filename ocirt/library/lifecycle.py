@@ -20,7 +20,7 @@ from .children import Child
 from .lending import Lender
 from .report import Begin, End
 from .runtime import Runtime
-from .streams import Output, Streams, transfer
+from .streams import Output, Streams, checked_size, transfer
 from .supervisor import Supervisor
 from .waiting import Operation, deadline_in
 
@@ -363,6 +363,18 @@ class Network(Protocol):
     def refused(self) -> Operation[tuple[str, ...]]: ...
 
     def close(self) -> Operation[None]: ...
+
+
+def resize(supervisor: Supervisor, rows: int, columns: int) -> None:
+    """Set the size of a process's terminal.
+
+    :raises RequestError: it has none, or cannot have this size.
+    """
+    checked_size(rows, columns)
+    if supervisor.streams.master < 0:
+        raise RequestError("resize: found no terminal, expected terminal=True in the call that made the process")
+    supervisor.streams.resize(rows, columns)
+    supervisor.child.window_changed()
 
 
 class Lifecycle:

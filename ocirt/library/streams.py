@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import select
+import struct
 import sys
+import termios
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO, Protocol
+from errno import EIO
+from typing import IO, Any, Protocol
 
 from ..errors import RequestError
+from .arguments import count, wrong
 from .children import close_all
 from .waiting import Operation, Wait
 
@@ -20,6 +25,10 @@ STDOUT = -2
 """For ``stderr``: the same as ``stdout``."""
 DEVNULL = -3
 """/dev/null, which is also what ``None`` means."""
+
+Terminal = bool | tuple[int, int]
+"""Does a process get a terminal? With its size in rows and columns, or 24 and 80."""
+SIZE = (24, 80)
 
 CHUNK = 1 << 16
 LINE_MAX = 1 << 20
@@ -43,10 +52,12 @@ class Streams:
 
     :ivar given: descriptors for the process, in the order of their numbers.
     :ivar ours: number of a stream -> the library's end of its pipe.
+    :ivar master: of the terminal, if all three are one; otherwise -1.
     """
 
     given: list[int] = field(default_factory=list)
     ours: dict[int, int] = field(default_factory=dict)
+    master: int = -1
     _to_close: list[int] = field(default_factory=list)
 
     @classmethod
@@ -60,6 +71,24 @@ class Streams:
         for number, each in enumerate(wanted):
             streams.given.append(streams._one(number, each))
         return streams
+
+    @classmethod
+    def open_terminal(cls, wanted: Terminal) -> Streams:
+        """Open a terminal for the executable, which copies between it and that of the container.
+
+        :raises RequestError: ``wanted`` is no size.
+        """
+        rows, columns = checked_size(*SIZE) if wanted is True else _pair(wanted)
+        streams = cls()
+        streams.master, theirs = os.openpty()
+        streams.given, streams._to_close = [theirs] * 3, [theirs]
+        streams.ours = {0: os.dup(streams.master), 1: os.dup(streams.master)}
+        streams.resize(rows, columns)
+        return streams
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size of the terminal."""
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def _one(self, number: int, wanted: Stream) -> int:
         if wanted is None or wanted == DEVNULL:
@@ -93,13 +122,61 @@ class Streams:
         """Close the library's ends of the pipes."""
         close_all(self.ours.values())
         self.ours.clear()
+        master, self.master = self.master, -1
+        if master >= 0:
+            os.close(master)
 
     def file(self, number: int) -> IO[bytes] | None:
         """A file for the library's end of the pipe ``number``, which owns that end from now on; ``None`` if the stream
         is no pipe.
         """
         fd = self.ours.pop(number, None)
+        if fd is not None and number and self.master >= 0:
+            return io.BufferedReader(_TerminalOutput(fd))
         return None if fd is None else os.fdopen(fd, "wb" if number == 0 else "rb")
+
+
+class _TerminalOutput(io.RawIOBase):
+    """What is printed at a terminal, whose end the kernel reports as an error (EIO)."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        try:
+            return os.readv(self._fd, [buffer])
+        except OSError as error:
+            if error.errno != EIO:
+                raise
+            return 0
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._fd)
+        super().close()
+
+
+def checked_size(rows: int, columns: int) -> tuple[int, int]:
+    """The size of a terminal.
+
+    :raises RequestError: a terminal cannot have this size.
+    """
+    for name, value in (("rows", rows), ("columns", columns)):
+        if not 0 < count(name, value) < 1 << 16:
+            raise wrong(name, value, "a number from 1 to 65535")
+    return rows, columns
+
+
+def _pair(wanted: Terminal) -> tuple[int, int]:
+    if not isinstance(wanted, tuple) or len(wanted) != 2:
+        raise wrong("terminal", wanted, "True, or its rows and columns, like (24, 80)")
+    return checked_size(*wanted)
 
 
 def no_pipe(number: int) -> RequestError:
@@ -207,17 +284,29 @@ def _written(fd: int, rest: memoryview) -> memoryview:
         return rest[:0]
 
 
+def _room(fd: int) -> int:
+    """The size of a pipe. A terminal has none, and needs none: only the executable, which has ended, had the other side."""
+    try:
+        return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+    except OSError:
+        return sys.maxsize
+
+
 def _read(fd: int, number: int, output: Output, all: bool) -> bool:
     """Read once, or with ``all`` the content of the pipe: at most its size, because another process may still write.
 
     :returns: False at the end of the pipe.
     """
-    left = fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) if all else 1
+    left = _room(fd) if all else 1
     while left > 0 and not output.truncated:
         try:
             data = os.read(fd, CHUNK)
         except BlockingIOError:
             return True
+        except OSError as error:
+            if error.errno != EIO:  # the end of a terminal
+                raise
+            return False
         if not data:
             return False
         output.add(number, data)
