@@ -10,14 +10,12 @@ from ..library.changes import Changes
 from ..library.description import Bind, Copy, Description
 from ..library.eventloop import Coming, Pipes, coming, drive
 from ..library.inside import Files
-from ..library.lending import Lender
-from ..library.lifecycle import Bundle
 from ..library.outcome import MAX_OUTPUT, encoded, result_of
 from ..library.runtime import Runtime
 from ..library.session import Session
 from ..library.snapshots import Snapshot as Layers
 from ..library.snapshots import forks, take
-from ..library.streams import DEVNULL, PIPE, STDOUT, Lines, Output, Stream, Streams
+from ..library.streams import DEVNULL, PIPE, STDOUT, Lines, Output, Stream, Streams, Terminal
 from ..result import Result, SandboxResult
 from .container import Container, Process
 
@@ -61,7 +59,7 @@ class Sandbox(Description):
         runtime, limit = self.runtime or Runtime(), self.timeout if timeout is None else seconds("timeout", timeout)
         output = Output(optional_size("max_output", max_output), Lines(on_output) if on_output else None)
         session = Session(self)
-        bundle = made(self, session, runtime, args)
+        bundle = session.bundle(runtime, args)
         streams = Streams.open(PIPE, PIPE, PIPE)
         begin, end, denied = await drive(
             connection.run(
@@ -91,7 +89,7 @@ class Sandbox(Description):
         :raises OcirtError: the container cannot be made.
         """
         runtime, session = self.runtime or Runtime(), Session(self, is_live=True)
-        bundle, streams = made(self, session, runtime, None), Streams.open(DEVNULL, DEVNULL, DEVNULL)
+        bundle, streams = session.bundle(runtime), Streams.open(DEVNULL, DEVNULL, DEVNULL)
         flags = lifecycle.Flags(limits=self.limits)
         life = await drive(connection.create(self.net, runtime, bundle, lifecycle.new_id(), streams, (), flags))
         container = Container(life, Pipes())
@@ -102,18 +100,6 @@ class Sandbox(Description):
             await container.delete(force=True)
             raise
         return Live(self, container, session)
-
-
-def made(sandbox: Description, session: Session, runtime: Runtime, args: Sequence[str] | None) -> Bundle:
-    """The bundle of a run; with ``args`` ``None`` that of an open sandbox."""
-    lender = Lender(runtime, session.receive)
-    try:
-        bundle = Bundle(None, session.config(lender.path, args), None)
-    except BaseException:
-        lender.close()
-        raise
-    bundle.lender = lender
-    return bundle
 
 
 def with_group(user: str | int | None) -> str | None:
@@ -184,6 +170,7 @@ class Live:
         stdin: Stream = DEVNULL,
         stdout: Stream = PIPE,
         stderr: Stream = STDOUT,
+        terminal: Terminal = False,
     ) -> Process:
         """Start a command in the container. Its program has been executed when this returns.
 
@@ -196,10 +183,20 @@ class Live:
         :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file.
         :param stdout: the same.
         :param stderr: the same, or ``STDOUT``, which is the default.
+        :param terminal: give it a terminal instead of these streams, with this size in rows and columns: ``True`` or
+            ``(24, 80)``. What is typed there is the ``stdin`` of the process, what is printed its ``stdout``.
+            :meth:`Process.resize` changes the size.
         :raises ProgramError: the program does not exist or cannot be executed.
         """
         return await self.container.exec(
-            args, cwd=cwd, env=env, user=with_group(user), stdin=stdin, stdout=stdout, stderr=stderr
+            args,
+            cwd=cwd,
+            env=env,
+            user=with_group(user),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            terminal=terminal,
         )
 
     @property

@@ -142,7 +142,7 @@ class _New(Container):
             return []
         scratch = self.rootfs.scratch
         return [
-            *([scratch.mounted(Receive), scratch.lend()] if scratch and scratch.is_lent else [_receive("mounted")]),
+            *(scratch.lend() if scratch and scratch.is_lent else [_receive("mounted")]),
             *(self.network.move() if self.network else []),
             *self.hooks.run("prestart"),
             *self.hooks.run("create_runtime"),
@@ -207,7 +207,7 @@ class _New(Container):
         steps += process.prepare() if process else []
         if self._waits_before_pivot():
             scratch = self.rootfs.scratch
-            steps += [scratch.mounted(Send) if scratch and scratch.is_lent else _send("mounted")]
+            steps += scratch.send() if scratch and scratch.is_lent else [_send("mounted")]
             steps += [_receive("hooked"), *self.hooks.run("create_container")]
         steps += self.rootfs.enter(
             self.mounts.finish()
@@ -219,6 +219,7 @@ class _New(Container):
         if process and filters:
             steps += process.leave_runtime(filters.register, *self.hooks.kept())
             steps += self.hardening.cores() if self.hardening else []
+            steps += process.reap()
             steps += [] if self.request.late else process.become(filters.lends)
             if filters.loads_at_create:  # loading sends "ready" too
                 steps += [*process.restore_limits(), *process.prepare_execute()]
@@ -232,7 +233,7 @@ class _New(Container):
         return devices.make(self.config.linux.devices, bind=bind, outside=self.outside)
 
     def _exec_program(self, process: Process, filters: Seccomp) -> "list[Step]":
-        started = self.hooks.run("start_container", process.env)
+        started = process.beside(self.hooks.run("start_container", process.env))
         late = [*process.bind_late(), *process.become(filters.lends)] if self.request.late else []
         if filters.loads_at_create:
             return [*started, *process.keep_init(filters.lends), *process.execute()]

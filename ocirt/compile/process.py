@@ -19,6 +19,7 @@ from ..plan.steps import (
     RaiseLimit,
     ResetAffinity,
     RestoreOpenFiles,
+    SetChildAction,
     SetNoNewPrivileges,
     SetOomScore,
     SetRlimit,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from .namespaces import Namespaces
 
 SPEC, LINUX, POSIX, USER = "config.md#process", "config.md#linux-process", "config.md#posix-process", "config.md#user"
+SIG_DFL, SIG_IGN = 0, 1
+REAP = "org.ocirt.rootfs.reap"
 RESOURCES = (
     "RLIMIT_CPU",
     "RLIMIT_FSIZE",
@@ -126,6 +129,9 @@ class Process:
         if self.groups and namespaces.denies_setgroups:
             raise HostError("process.user.additionalGids", "the user namespace denies setgroups")
         self.capabilities = Capabilities(process.capabilities, host, namespaces.has_user)
+        # An init reaps by itself, and waits for the program.
+        asked = request.rootfs_annotations and not request.init
+        self._reaps = asked and config.annotation(REAP) is not None
         self.console = plan.register() if process.terminal and request.is_detached else NONE
         self.preserve = request.listen_fds + request.preserve_fds
         self.limits = self._limits()
@@ -272,6 +278,16 @@ class Process:
         because this process opens files until then.
         """
         return [] if "RLIMIT_NOFILE" in self.limits else [RestoreOpenFiles("process.rlimits", POSIX)]
+
+    def reap(self) -> "list[Step]":
+        """The step by which init, and later its program, leave the reaping of orphans to the kernel."""
+        return [SetChildAction(REAP, "", handler=SIG_IGN)] if self._reaps else []
+
+    def beside(self, hooks: "list[Step]") -> "list[Step]":
+        """The steps of hooks of init, which waits for them."""
+        if not self._reaps or not hooks:
+            return hooks
+        return [SetChildAction(REAP, "", handler=SIG_DFL), *hooks, *self.reap()]
 
     def keep_init(self, lent: bool) -> "list[Step]":
         """Steps that put an init before the program, if the caller asks for one (``--init``).

@@ -2,7 +2,7 @@
 
 from ..errors import ConfigError
 from ..model.text import quote
-from ..plan.steps import EVENTS, NONE, LendScratch, OpenScratch, OpenSocket, Receive, Send
+from ..plan.steps import EVENTS, NONE, CloneTree, LendScratch, OpenScratch, OpenSocket, Receive, Send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 SIZE, DIRECTORY = "org.ocirt.rootfs.size", "org.ocirt.rootfs.scratch"
 OVERLAYS, RECEIVER = "org.ocirt.rootfs.overlays", "org.ocirt.rootfs.receiver"
+LATER = "org.ocirt.rootfs.later"
 ROOT = "config.md#root"
+MERGED = "merged"
+"""Where init mounts the overlay, in the place."""
 INODE_BYTES, INODES_MIN = 1024, 1024
 """The tmpfs may have one file for so many of its bytes, because the kernel's own limit does not depend on the size; and
 it may have so many in any case."""
@@ -40,6 +43,8 @@ class Scratch:
         overlays, self._receiver = config.annotation(OVERLAYS), config.annotation(RECEIVER)
         self._overlays = 1 if overlays is None else _number(overlays, OVERLAYS_MAX)
         self._fd = plan.register()
+        later = config.annotation(LATER)
+        self._root = NONE if later is None or not _number(later, 1) else plan.register()
         self._socket = NONE if self._receiver is None else plan.register()
         self._namespaces, self._request = namespaces, request
 
@@ -63,7 +68,7 @@ class Scratch:
             source=place,
             options=() if self.directory is not None else [f"size={self._size}", f"nr_inodes={inodes}", "mode=755"],
             directories=[
-                "merged",
+                MERGED,
                 *[f"{each}{name}" for each in range(self._overlays) for name in ("", "/upper", "/work")],
             ],
         )
@@ -79,13 +84,22 @@ class Scratch:
         """Does somebody get the place before init enters the root?"""
         return self._receiver is not None
 
-    def mounted(self, kind: "type[Send] | type[Receive]") -> "Step":
-        """The step of init that sends the place to the runtime, or the runtime's that receives it."""
-        return kind(self.at, ROOT, event=EVENTS.index("mounted"), first=self._fd, count=1)
+    def send(self) -> "list[Step]":
+        """The steps of init that send the place to the runtime. A receiver that comes later gets the root as well: then
+        the place no longer leads to it, and it may be read-only.
+        """
+        root: list[Step] = [] if self._root == NONE else [CloneTree(self.at, ROOT, fd=self._root, path=MERGED)]
+        return [*root, self._mounted(Send)]
 
-    def lend(self) -> "Step":
-        """The step of the host that lends the place."""
-        return LendScratch(self.at, ROOT, fd=self._socket, scratch=self._fd)
+    def lend(self) -> "list[Step]":
+        """The steps of the host that receive the place and lend it."""
+        if self._root == NONE:
+            return [self._mounted(Receive), LendScratch(self.at, ROOT, fd=self._socket, lent=self._fd, waits=1)]
+        lent = [LendScratch(self.at, ROOT, fd=self._socket, lent=fd, waits=0) for fd in (self._fd, self._root)]
+        return [self._mounted(Receive), *lent]
+
+    def _mounted(self, kind: "type[Send] | type[Receive]") -> "Step":
+        return kind(self.at, ROOT, event=EVENTS.index("mounted"), first=self._fd, count=1 + (self._root != NONE))
 
 
 def _number(text: "Text", most: int = 1 << 62) -> int:

@@ -168,10 +168,10 @@ def ended() -> int:
     return reading
 
 
-def is_ready(pidfd: int) -> bool:
-    """Has the process ended?"""
+def is_ready(fd: int) -> bool:
+    """Is there anything to read? For a pidfd: has the process ended?"""
     poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
+    poll.register(fd, select.POLLIN)
     return bool(poll.poll(0))
 
 

@@ -20,6 +20,7 @@ from .submounts import readonly_binds
 
 LOWER, SIZE = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.size"
 OVERLAYS, RECEIVER = "org.ocirt.rootfs.overlays", "org.ocirt.rootfs.receiver"
+LATER, REAP = "org.ocirt.rootfs.later", "org.ocirt.rootfs.reap"
 INITIAL_MAP = ["0", "0", "4294967295"]
 
 

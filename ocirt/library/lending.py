@@ -7,10 +7,11 @@ from __future__ import annotations
 import os
 import select
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from .children import Child
+from .children import Child, close_all
 from .runtime import Runtime
 from .waiting import Operation, Wait
 
@@ -20,17 +21,22 @@ GO_ON = b"\n"
 class Lender:
     """A unix socket in the runtime's directory, to which the executable connects once.
 
-    :param receive: gets the descriptor, which belongs to it, and puts the files there.
+    :param receive: gets the descriptors, which belong to it, and puts the files there.
+    :param count: how many descriptors the executable lends.
     :ivar path: of the socket. Only this user can reach it.
     """
 
-    def __init__(self, runtime: Runtime, receive: Callable[[int], None]) -> None:
+    def __init__(self, runtime: Runtime, receive: Callable[[Sequence[int]], None], count: int = 1) -> None:
         os.makedirs(runtime.root, 0o700, exist_ok=True)
-        self._receive = receive
+        self._receive: Callable[[Sequence[int]], None] | None = receive
+        self._count = count
+        self._lock, self._lent = threading.Lock(), list[int]()
+        self._failure: Exception | None = None
         self._folder = os.open(runtime.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._name = f",{os.urandom(8).hex()}"  # no id of a container has a comma
         self.path = os.path.join(runtime.root, self._name)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        self._peer: socket.socket | None = None
         try:
             # The address of a socket is short; runtime.root may be longer.
             self._socket.bind(f"/proc/self/fd/{self._folder}/{self._name}")
@@ -42,12 +48,20 @@ class Lender:
 
     def close(self) -> None:
         """Remove the socket. An executable that waits for the answer then fails."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         self._socket.close()
-        if self._folder >= 0:
+        if self._peer is not None:
+            self._peer.close()
+        close_all(self._lent)
+        self._lent, self._receive = [], None  # the files end with who has received them
+        folder, self._folder = self._folder, -1
+        if folder >= 0:
             with suppress(OSError):
-                os.unlink(self._name, dir_fd=self._folder)
-            os.close(self._folder)
-            self._folder = -1
+                os.unlink(self._name, dir_fd=folder)
+            os.close(folder)
 
     def lend(self, child: Child, deadline: float | None) -> Operation[bool]:
         """Take what the executable lends, put the files there, and let it go on.
@@ -56,24 +70,52 @@ class Lender:
         :returns: False if the deadline came first.
         """
         try:
-            if not (yield from self._until(self._socket, child, deadline)):
-                return False
-            with suppress(BlockingIOError):
-                peer, _ = self._socket.accept()
-                with peer:
-                    peer.setblocking(False)
-                    if not (yield from self._until(peer, child, deadline)):
-                        return False
-                    _, fds, _, _ = socket.recv_fds(peer, 64, 1)
-                    for fd in fds:
-                        self._receive(fd)
-                    with suppress(BrokenPipeError):
-                        peer.send(GO_ON)
+            while not self.go_on():
+                with child.watched() as end:
+                    waited = self._socket if self._peer is None else self._peer
+                    ready = yield Wait({waited.fileno(): select.POLLIN, end: select.POLLIN}, deadline)
+                if not ready:
+                    return False
+                if end in ready:
+                    self.go_on()
+                    break
+            if self._failure is not None:
+                raise self._failure
             return True
         finally:
             self.close()
 
-    def _until(self, readable: socket.socket, child: Child, deadline: float | None) -> Operation[bool]:
-        with child.watched() as end:
-            ready = yield Wait({readable.fileno(): select.POLLIN, end: select.POLLIN}, deadline)
-        return bool(ready)
+    def go_on(self) -> bool:
+        """Do what is possible without waiting. Errors are kept for :meth:`lend`.
+
+        :returns: is all done?
+        """
+        with self._lock:
+            if self._folder < 0:
+                return True
+            try:
+                done = self._take()
+            except Exception as error:
+                self._failure, done = error, True
+            if done:
+                self._close()
+            return done
+
+    def _take(self) -> bool:
+        try:
+            if self._peer is None:
+                self._peer, _ = self._socket.accept()
+                self._peer.setblocking(False)
+            while len(self._lent) < self._count:
+                _, fds, _, _ = socket.recv_fds(self._peer, 64, 1)
+                if not fds:  # the executable has failed
+                    return True
+                self._lent += fds
+        except BlockingIOError:
+            return False
+        lent, self._lent = self._lent, []
+        assert self._receive is not None
+        self._receive(lent)
+        with suppress(BrokenPipeError):
+            self._peer.send(GO_ON)
+        return True

@@ -22,12 +22,14 @@ from typing import Any
 from ..errors import OcirtError, RequestError
 from ..failures import TimeoutExpired
 from . import arguments, lifecycle, limits, network
-from .children import close_all
+from .children import close_all, is_ready
 from .connection import Connection
+from .description import Description
 from .lifecycle import Bundle, Flags
 from .network import Net, Networking
 from .report import Begin, End
 from .runtime import Runtime
+from .session import Session
 from .streams import CHUNK, PIPE, Output, Stream, Streams, transfer
 from .supervisor import Supervisor
 from .waiting import Operation, Wait, deadline_in
@@ -64,10 +66,11 @@ class Waiting:
     :ivar supervisor: the process that makes, supervises and removes it.
     :ivar program: the writing end of the pipe for a warm interpreter's program; -1 in a cold pool.
     :ivar ready: the reading end of the pipe on which a warm interpreter says that it waits; -1 in a cold pool.
+    :ivar session: the container's files, in a pool of a sandbox.
     """
 
-    def __init__(self, supervisor: Supervisor, program: int = -1, ready: int = -1) -> None:
-        self.supervisor, self.program, self.ready = supervisor, program, ready
+    def __init__(self, supervisor: Supervisor, session: Session | None, program: int = -1, ready: int = -1) -> None:
+        self.supervisor, self.session, self.program, self.ready = supervisor, session, program, ready
         self._lock, self._says_ready = threading.Lock(), False
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
@@ -97,6 +100,14 @@ class Waiting:
                 self._says_ready = os.read(self.ready, 1) != b""
             return self._says_ready
 
+    def put_files(self) -> None:
+        """Put the files of a sandbox into the container, if that is possible without waiting. In a warm one, what the first
+        program has written must not count as a change of the second.
+        """
+        lender = self.supervisor.lender
+        if lender is not None and (self.ready < 0 or self.says_ready(wait=is_ready(self.ready))):
+            lender.go_on()
+
     def has_ended(self) -> bool:
         self.supervisor.take()
         return self.supervisor.ended is not None or self.supervisor.child.reap()
@@ -105,7 +116,8 @@ class Waiting:
 class Reserve:
     """The containers of a pool. Any thread may use it.
 
-    :param config: what they are made from; each gets its own cgroup beneath ``linux.cgroupsPath``, if that is given.
+    :param config: what they are made from, a config or a sandbox; each gets its own cgroup beneath
+        ``linux.cgroupsPath``, if that is given.
     :param size: how many wait.
     :param net: what the config has been made for. A container with a :class:`ocirt.Net` is connected when its program
         starts.
@@ -116,7 +128,7 @@ class Reserve:
     def __init__(
         self,
         runtime: Runtime,
-        config: Mapping[str, Any],
+        config: Mapping[str, Any] | Description,
         rootfs: lifecycle.Path | None,
         size: int,
         warm: Sequence[str] | None,
@@ -124,9 +136,16 @@ class Reserve:
         net: Networking | None = None,
     ) -> None:
         self.runtime, self.rootfs, self.flags, self.net = runtime, rootfs, flags, net
-        if not isinstance(config, Mapping):
-            raise arguments.wrong("config", config, "a dict, as ocirt.sandbox makes it")
-        config = config if net is None else network.applied(net, config)
+        self.sandbox = config if isinstance(config, Description) else None
+        if isinstance(config, Description):
+            for name, value in (("rootfs", rootfs), ("net", net)):
+                if value is not None:
+                    raise arguments.wrong(name, value, "none, because the sandbox has its own")
+            self.net = config.net
+        elif not isinstance(config, Mapping):
+            raise arguments.wrong("config", config, "an ocirt.Sandbox, or a dict, as ocirt.sandbox makes it")
+        elif net is not None:
+            config = network.applied(net, config)
         self.size = arguments.count("size", size)
         if not size:
             raise arguments.wrong("size", size, "1 or more")
@@ -135,12 +154,10 @@ class Reserve:
             raise arguments.wrong(
                 "warm", warm, "an interpreter and its first program: ['python3', '-c', 'import numpy']"
             )
-        self.config = dict(config)
-        if self.warm is not None:
-            process = dict(self.config.get("process") or {})
-            process["args"] = [self.warm[0], "-c", f"{self.warm[2]}\n{WAITING}"]
-            self.config["process"] = process
-        self._shared = None if self._cgroup() else Bundle(None, self.config, rootfs)
+        self._shared: Bundle | None = None
+        if isinstance(config, Mapping):
+            self.config = self._with_program(config)
+            self._shared = None if self._cgroup() else Bundle(None, self.config, rootfs)
         self._owner, self._lock = os.getpid(), threading.Lock()
         self._waiting: deque[Waiting] = deque()
         self._leaving: deque[Supervisor] = deque()
@@ -148,35 +165,48 @@ class Reserve:
 
     # ---- making containers ----
 
+    def _with_program(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The config of a container, in a warm pool with its first program."""
+        if self.warm is None:
+            return dict(config)
+        args = [self.warm[0], "-c", f"{self.warm[2]}\n{WAITING}"]
+        return {**config, "process": {**(config.get("process") or {}), "args": args}}
+
     def _cgroup(self) -> str:
         linux = self.config.get("linux")
         path = linux.get("cgroupsPath") if isinstance(linux, Mapping) else None
         return path if isinstance(path, str) else ""
 
-    def _bundle(self, id: str) -> Bundle:
+    def _bundle(self, id: str) -> tuple[Bundle, Session | None]:
+        """What a container is made from, and its files."""
+        if self.sandbox is not None:
+            session = Session(self.sandbox, is_late=True)
+            return session.bundle(self.runtime, change=self._with_program), session
         if self._shared is not None:
-            return self._shared
+            return self._shared, None
         path = self._cgroup()
         slice, colon, rest = path.partition(":")
         own = f"{slice}:{rest.partition(':')[0]}:{id}" if colon else f"{path.rstrip('/')}/{id}"
-        return Bundle(None, {**self.config, "linux": {**self.config["linux"], "cgroupsPath": own}}, self.rootfs)
+        config = {**self.config, "linux": {**self.config["linux"], "cgroupsPath": own}}
+        return Bundle(None, config, self.rootfs), None
 
     def _make(self) -> Waiting:
         """Start the making of a container, and do not wait for it."""
         id = lifecycle.new_id()
-        bundle, ends = self._bundle(id), []
+        (bundle, session), ends = self._bundle(id), list[int]()
         try:
             if self.warm is None:
                 streams, flags = Streams.open(None, None, None), replace(self.flags, late=True, remove=True)
-                made = Waiting(lifecycle.supervise("create", self.runtime, bundle, id, streams, (), flags))
+                supervisor = lifecycle.supervise("create", self.runtime, bundle, id, streams, (), flags)
+                waiting = Waiting(supervisor, session)
             else:
                 streams, ends = Streams.open(PIPE, PIPE, PIPE), [*os.pipe2(os.O_CLOEXEC), *os.pipe2(os.O_CLOEXEC)]
                 theirs = ends[0], ends[3]
                 supervisor = lifecycle.supervise("run", self.runtime, bundle, id, streams, theirs, self.flags)
-                made = Waiting(supervisor, ends[1], ends[2])
+                waiting = Waiting(supervisor, session, ends[1], ends[2])
                 ends = list(theirs)
-            made.supervisor.start()
-            return made
+            waiting.supervisor.start()
+            return waiting
         finally:
             close_all(ends)
             if bundle is not self._shared:
@@ -210,8 +240,10 @@ class Reserve:
         self.refill()
 
     def refill(self) -> None:
-        """Start as many containers as are missing."""
+        """Start as many containers as are missing, and put the files into those that have been made."""
         with self._lock:
+            for each in self._waiting:
+                each.put_files()
             while not self._closed and len(self._waiting) < self.size:
                 self._waiting.append(self._make())
             for _ in range(len(self._leaving)):
@@ -305,10 +337,10 @@ class Reserve:
         input: bytes,
         timeout: float | None,
         output: Output,
-    ) -> Operation[tuple[Begin, End, tuple[str, ...]]]:
+    ) -> Operation[tuple[Begin, End, tuple[str, ...], Session | None]]:
         """Run a program in a container of the pool until it ends.
 
-        :returns: how it began and ended, and what its network has refused.
+        :returns: how it began and ended, what its network has refused, and in a pool of a sandbox the container's files.
         :raises OcirtError: the program could not be run.
         :raises TimeoutExpired: it ran too long. The container has been killed.
         """
@@ -343,7 +375,8 @@ class Reserve:
                 raise TimeoutExpired(f"container {supervisor.id}", timeout, output.of(1), output.of(2))
             if supervisor.ended is None:
                 raise supervisor.failure()
-            return begin, supervisor.ended, (() if connection is None else (yield from connection.refused()))
+            denied = () if connection is None else (yield from connection.refused())
+            return begin, supervisor.ended, denied, waiting.session
         finally:
             streams.close()
             self.give_up(waiting)

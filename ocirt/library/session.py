@@ -5,18 +5,30 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from .description import RECEIVER, Description
+from .description import LATER, REAP, RECEIVER, Description
 from .inside import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, Files, openat2
+from .lending import Lender
+from .lifecycle import Bundle
+from .runtime import Runtime
 
 TMP_MODE = 0o1777
 EXECUTABLE = "/.ocirt-live"
 """A file for the container of an open sandbox: create wants an executable, which never runs."""
 WAITS = ["sleep", "infinity"]
 """What runs in it without root's rights: then the kernel lets nobody join a container whose program has not begun."""
+
+
+TERMINALS = {
+    "destination": "/dev/pts",
+    "type": "devpts",
+    "source": "devpts",
+    "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "max=16"],
+}
+"""For the terminals of an open sandbox. It could use up those of the whole host without a maximum of its own."""
 
 
 class Session:
@@ -27,8 +39,11 @@ class Session:
         time.
     """
 
-    def __init__(self, sandbox: Description, is_live: bool = False) -> None:
-        self.sandbox, self._is_live = sandbox, is_live
+    def __init__(self, sandbox: Description, is_live: bool = False, is_late: bool = False) -> None:
+        """:param is_live: is it an open sandbox, whose own program never runs?
+        :param is_late: does a pool make the container, and put the files there when it is made?
+        """
+        self.sandbox, self._is_live, self._is_late = sandbox, is_live, is_late
         self.files = Files({}, sandbox.user)
         self.scratch: int | None = None
         self.before: dict[tuple[int, str], tuple[int, int]] = {}
@@ -57,7 +72,33 @@ class Session:
         own = WAITS if self.must_start else [EXECUTABLE]
         found = self.sandbox.config(own if self._is_live else args)
         found["annotations"][RECEIVER] = receiver
+        if self._is_live:
+            found["mounts"].append(TERMINALS)
+            found["annotations"][REAP] = "1"
+        if self._is_late:
+            found["annotations"][LATER] = "1"
         return found
+
+    def bundle(
+        self,
+        runtime: Runtime,
+        args: Sequence[str] | None = None,
+        change: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
+    ) -> Bundle:
+        """What the container of this run is made from. Its lender lets this object put the files there.
+
+        :param args: the program; ``None`` for an open sandbox and for a pool.
+        :param change: what becomes of config.json.
+        """
+        lender = Lender(runtime, self.receive, 2 if self._is_late else 1)
+        try:
+            config = self.config(lender.path, args)
+            bundle = Bundle(None, config if change is None else change(config), None)
+        except BaseException:
+            lender.close()
+            raise
+        bundle.lender = lender
+        return bundle
 
     @property
     def overlays(self) -> list[tuple[str, tuple[str, ...]]]:
@@ -68,13 +109,15 @@ class Session:
         """A path of the directory with the changes of an overlay, while this object is open."""
         return f"/proc/self/fd/{self.scratch}/{number}/upper"
 
-    def receive(self, scratch: int) -> None:
+    def receive(self, lent: Sequence[int]) -> None:
         """Put the files into the container, before its program starts.
 
+        :param lent: descriptors of the place for what it writes and, for a late container, of its root. They belong to
+            this object.
         :raises FileError: a file cannot be put there.
         """
-        self.scratch = scratch
-        root = openat2(scratch, "merged", os.O_PATH | os.O_DIRECTORY, 0)
+        self.scratch, *lent_root = lent
+        root = lent_root[0] if lent_root else openat2(self.scratch, "merged", os.O_PATH | os.O_DIRECTORY, 0)
         roots = {"/": root}
         # No program runs yet, and links of the image lead to nowhere outside.
         within = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS

@@ -46,6 +46,7 @@ class Supervisor:
     :ivar id: of the container.
     :ivar streams: those of the process.
     :ivar child: the process that supervises.
+    :ivar lender: gets the container's files before its program starts; ``None`` if nobody does.
     :ivar began: the supervised process, once it exists.
     :ivar pidfd: of the supervised process; ``None`` before it exists, and if it ended too early. This object closes it.
     :ivar ended: how the supervised process has ended, once that is known.
@@ -67,7 +68,6 @@ class Supervisor:
         :param pass_fds: further descriptors for the process, from 3 on.
         :param config: a memfd for ``--config``. The caller closes it.
         :param options: flags before the verb.
-        :param lender: gets the container's files before its program starts.
         """
         self.runtime, self.id, self.streams = runtime, id, streams
         self.began: Begin | None = None
@@ -78,7 +78,7 @@ class Supervisor:
         self._unread = b""
         self._status = -1
         self._words, self._pass_fds, self._config, self._options = words, pass_fds, config, options
-        self.child, self._lender = Child(), lender
+        self.child, self.lender = Child(), lender
         _all.add(self)
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
@@ -110,9 +110,9 @@ class Supervisor:
 
         :returns: False if the deadline came first.
         """
-        if self._lender is None:
+        if self.lender is None:
             return True
-        in_time = yield from self._lender.lend(self.child, deadline)
+        in_time = yield from self.lender.lend(self.child, deadline)
         return in_time
 
     def begin(self, deadline: float | None = None) -> Operation[None]:
@@ -194,6 +194,8 @@ class Supervisor:
         with self._lock:
             held, self._status, self.pidfd = [self._status, self.pidfd], -1, None
         close_all([fd for fd in held if fd is not None and fd >= 0])
+        if self.lender is not None:
+            self.lender.close()
 
     def take(self) -> bool:
         """Read the reports that have arrived.

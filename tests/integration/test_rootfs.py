@@ -190,6 +190,26 @@ def test_links_stay_inside(ocirt, bundle, tmp_path):
     assert (bundle.rootfs / str(outside)[1:] / "a").is_dir()
 
 
+def test_the_kernel_reaps_orphans(ocirt, bundle):
+    """While init waits for start, and of its program; a hook of init has children as usual."""
+    bundle.args("sleep", "60").config["annotations"] = {"org.ocirt.rootfs.reap": "1"}
+    bundle.config["root"]["readonly"] = False
+    (bundle.rootfs / "hook").write_text("#!/bin/sh\nsh -c 'exit 3'\necho $? > /tmp/hook\n")
+    (bundle.rootfs / "hook").chmod(0o755)
+    bundle.config["hooks"] = {"startContainer": [{"path": "/hook"}]}
+    bundle.save()
+    leave = ["sh", "-c", "(sleep 0.01 &); (true &)"]
+    count = ["sh", "-c", "sleep 0.2; cat /proc/[0-9]*/status | grep -c ^State:.Z"]
+    ocirt.ok("create", "--rootfs-annotations", "--bundle", bundle, "c1")
+    ocirt.ok("exec", "c1", *leave)
+    assert ocirt("exec", "c1", *count).out == "0\n"
+    ocirt.ok("start", "c1")
+    ocirt.ok("exec", "c1", *leave)
+    assert ocirt("exec", "c1", *count).out == "0\n"
+    assert (bundle.rootfs / "tmp/hook").read_text() == "3\n"
+    ocirt.ok("delete", "--force", "c1")
+
+
 def test_overlay_rootfs(ocirt, bundle, bundles, tmp_path):
     """Read-only layers shared by two containers, an upper layer each (docs/architecture.md); gone with the container."""
     base = bundle.rootfs

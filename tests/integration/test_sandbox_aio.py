@@ -67,6 +67,32 @@ def test_an_open_sandbox(in_loop, image, runtime):
     in_loop(main)
 
 
+def test_a_terminal(in_loop, image, runtime):
+    async def main():
+        script = "stty size; read line; stty size; echo $line"
+        async with describe(aio.Sandbox, image, runtime).open() as live:
+            async with live.exec(["sh", "-c", script], terminal=(10, 20)) as process:
+                assert await process.stdout.readline() == b"10 20\r\n"
+                process.resize(11, 21)
+                process.stdin.write(b"typed\n")
+                assert [line async for line in process.lines()] == ["typed", "11 21", "typed"]
+                assert await process.wait() == 0
+
+    in_loop(main)
+
+
+def test_a_pool_of_a_sandbox(in_loop, image, runtime):
+    async def main():
+        box = describe(aio.Sandbox, image, runtime, files={"/in/data": "in"})
+        async with aio.Pool(box, size=2) as pool:
+            answers = [pool.run(["sh", "-c", f"cat /in/data; echo {n} > /tmp/out"]) for n in range(6)]
+            results = await asyncio.gather(*answers)
+            assert {result.text for result in results} == {"in"}
+            assert [result.files["/tmp/out"] for result in results] == [b"%d\n" % n for n in range(6)]
+
+    in_loop(main)
+
+
 def test_a_cancelled_run_leaves_nothing(in_loop, image, runtime):
     async def main():
         box = describe(aio.Sandbox, image, runtime)

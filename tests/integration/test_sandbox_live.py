@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ocirt import PIPE, Copy, ProgramError, Sandbox, TimeoutExpired
+from ocirt import PIPE, Copy, ProgramError, RequestError, Sandbox, TimeoutExpired
 from tests.integration.library_fixtures import nothing_left
 from tests.integration.sandboxes import describe
 
@@ -53,6 +53,52 @@ def test_all_commands_see_the_containers_root_alone(sandbox):
             assert len(set(result.text.split())) == 1, result.text
         roots = [line for line in live.run(["cat", "/proc/self/mountinfo"]).text.splitlines() if line.split()[4] == "/"]
         assert len(roots) == 1 and " - overlay " in roots[0]
+
+
+def test_orphans_are_reaped(sandbox):
+    """Nobody but the container's first process can do this, and zombies would count towards the limit of processes."""
+    with sandbox(processes=16).open() as live:
+        for _ in range(20):
+            live.run(["sh", "-c", "(sleep 0.01 &); (true &)"], check=True)
+        live.run(["sleep", "0.3"], check=True)
+        assert live.run(["sh", "-c", "cat /proc/[0-9]*/status | grep -c ^State:.Z"]).text == "0\n"
+
+
+def test_a_terminal_with_a_size_that_changes(sandbox):
+    """The program has a terminal of its own container, learns its size before it asks, and each change by SIGWINCH."""
+    script = "tty; stty size; trap 'stty size; exit 7' WINCH; echo ready; while :; do sleep 0.05; done"
+    with sandbox().open() as live:
+        with live.exec(["sh", "-c", script], terminal=(30, 100)) as process:
+            lines = process.lines()
+            assert [next(lines) for _ in range(3)] == ["/dev/pts/0", "30 100", "ready"]
+            process.resize(50, 132)
+            assert list(lines) == ["50 132"] and process.wait() == 7
+            with pytest.raises(RequestError, match="columns: found 0"):
+                process.resize(50, 0)
+
+
+def test_a_shell_at_a_terminal(sandbox):
+    """What is typed is echoed, Ctrl-C ends the job in the foreground alone, and the end of the output is one."""
+    with sandbox().open() as live:
+        with live.exec(["sh"], env={"PS1": "> "}, terminal=True) as process:
+            process.stdin.write(b"stty size; sleep 60\n")
+            process.stdin.flush()
+            seen = b""
+            while b"24 80\r\n" not in seen:
+                seen += process.stdout.read1(100)
+            process.stdin.write(b"\x03")
+            process.stdin.flush()
+            process.stdin.write(b"echo $?; exit 3\n")
+            process.stdin.flush()
+            assert b"\r\n130\r\n" in process.stdout.read() and process.wait() == 3
+        with live.exec(["sh", "-c", "read a; echo got $a; test -t 2"], terminal=True) as process:
+            result = process.communicate("typed\n")
+            assert result.stdout == b"typed\r\ngot typed\r\n" and result.returncode == 0
+        with pytest.raises(RequestError, match="resize: found no terminal"):
+            with live.exec(["true"]) as process:
+                process.resize(24, 80)
+        with pytest.raises(RequestError, match="columns: found 0"):
+            live.exec(["true"], terminal=(24, 0))
 
 
 def test_forks_of_a_snapshot(sandbox, tmp_path):

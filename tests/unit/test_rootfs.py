@@ -448,7 +448,7 @@ def test_two_domainnames(name, value, is_taken):
 # ---- a place for changes that the runtime makes ----
 
 SIZE, SCRATCH, OVERLAYS = (f"org.ocirt.rootfs.{name}" for name in ("size", "scratch", "overlays"))
-RECEIVER = "org.ocirt.rootfs.receiver"
+RECEIVER, LATER = "org.ocirt.rootfs.receiver", "org.ocirt.rootfs.later"
 
 
 def on_scratch(notes, **words):
@@ -480,7 +480,17 @@ def test_the_place_is_lent_while_init_waits():
     made = on_scratch({SIZE: "4096", RECEIVER: "/socket"})
     host = names(made, "host")
     assert host.index("OpenSocket") < host.index("Spawn") < host.index("LendScratch") < host.index("Commit")
+    assert [values(each)["waits"] for each in steps(made, "host", "LendScratch")] == [1]
     assert not fault_of(made)
+
+
+def test_a_receiver_that_comes_later_gets_the_root_too():
+    """A clone, which leads to the files when the place no longer does, and when the container's root is read-only."""
+    made = on_scratch({SIZE: "4096", RECEIVER: "/socket", LATER: "1"})
+    init, host = names(made, "init"), names(made, "host")
+    assert init.index("OverlayRootfs") < init.index("CloneTree") < init.index("PivotRoot")
+    assert [values(each)["waits"] for each in steps(made, "host", "LendScratch")] == [0, 0]
+    assert host.count("LendScratch") == 2 and not fault_of(made)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def measure(place: Place, runtime: ocirt.Runtime, imports: str, rounds: int, pau
         def box(name: str) -> dict[str, object]:
             return ocirt.sandbox(TRUE, cgroup=f"{PARENT}/{name}")
 
-        def pool(name: str, rootfs: Path, warm: list[str] | None = None) -> ocirt.Pool:
+        def pool(name: str, rootfs: Path, warm: list[str] | None = None) -> ocirt.Pool[ocirt.Result]:
             return stack.enter_context(ocirt.Pool(box(name), rootfs=rootfs, size=8, warm=warm, runtime=runtime))
 
         def cold(program: list[str], rootfs: Path) -> Callable[[], object]:

@@ -36,7 +36,7 @@ FROM_A_POOL = ", from a pool"
 
 
 def measure(
-    runtime: ocirt.Runtime, rootfs: Path, threads: int, seconds: float, pool: ocirt.Pool | None = None
+    runtime: ocirt.Runtime, rootfs: Path, threads: int, seconds: float, pool: ocirt.Pool[ocirt.Result] | None = None
 ) -> tuple[float, float, float]:
     """:param pool: runs the programs, instead of :func:`ocirt.run`.
     :returns: sandboxes a second, and milliseconds of CPU time for each: of the executable and the container, and of

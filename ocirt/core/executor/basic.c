@@ -29,8 +29,8 @@ int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
 
 int do_lend_scratch(struct run *r, const struct step_lend_scratch *s) {
   char answer;
-  int socket = r->fds[s->fd], error = send_to_peer(r, socket, "scratch", r->fds[s->scratch]);
-  if (error) return error;
+  int socket = r->fds[s->fd], error = send_to_peer(r, socket, "scratch", r->fds[s->lent]);
+  if (error || !s->waits) return error;
   if (r->container->ends >= 0 && wait_or_end(r->container, socket)) return ended_by_signal(r);
   long n = sys_read(socket, &answer, sizeof answer);
   return n > 0 ? 0 : failing_because(r, "read", n < 0 ? (int)n : -ECONNRESET, "the receiver has gone");

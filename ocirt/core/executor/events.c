@@ -23,7 +23,7 @@ void prepare_ready(struct run *r) {
   sys_prctl(PR_SET_PDEATHSIG, 0, 0);
   if (r->joins) return;
   set_signals(FATAL, leave);
-  set_signals(~(FIXED | FATAL), 0);
+  set_signals(~(FIXED | FATAL | BIT(SIGCHLD)), 0); // SetChildAction may have set SIGCHLD
 }
 
 int send_event(struct run *r, const struct occurrence *s) {

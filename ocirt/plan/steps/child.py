@@ -78,11 +78,11 @@ class SendPidfd(Step):
 
 
 class LendScratch(Step):
-    """Send the descriptor in ``scratch`` over the socket in ``fd`` (``org.ocirt.rootfs.receiver``), and wait for the byte
-    with which the receiver says that it has put its files there."""
+    """Send the descriptor in ``lent`` over the socket in ``fd`` (``org.ocirt.rootfs.receiver``), and with ``waits`` 1 wait
+    for the byte with which the receiver says that it has put its files there."""
 
     sections = ("host",)
-    fields = {"fd": "fd", "scratch": "fd"}
+    fields = {"fd": "fd", "lent": "fd", "waits": "number"}
     sentence = "let the receiver fill what OpenScratch has made"
 
 

@@ -216,6 +216,17 @@ class BindLate(Step):
     sentence = "take the program from start"
 
 
+class SetChildAction(Step):
+    """Set the action of SIGCHLD to ``handler`` (rt_sigaction(2)). With SIG_IGN (1) the kernel reaps the children of this
+    process. The other fields complete the kernel's structure."""
+
+    sections = ("init", "exec_program")
+    fields = {"handler": "number", "flags": "number", "restorer": "number", "mask": "number"}
+    defaults = {"flags": 0, "restorer": 0, "mask": 0}
+    sentence = "set the action of SIGCHLD to {handler}"
+    call = "rt_sigaction(SIGCHLD, {u64 handler, u64 flags, u64 restorer, u64 mask}, 0, sizeof(uint64_t))"
+
+
 class KeepInit(Step):
     """Fork. The child continues with the next step and becomes the program; this process stays as an init that
     forwards signals to the child, reaps orphans and exits with the child's status."""

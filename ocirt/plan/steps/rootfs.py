@@ -58,6 +58,16 @@ class OpenScratch(Step):
     sentence = "make the place for what the container writes"
 
 
+class CloneTree(Step):
+    """Clone the mounts at ``path`` into ``fd``, attached nowhere, so that later changes of the container's own mounts do
+    not concern them (open_tree(2))."""
+
+    sections = ("init",)
+    fields = {"fd": "fills", "path": "text"}
+    sentence = "clone the mounts at {path}"
+    call = "open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)"
+
+
 class OverlayRootfs(Step):
     """Mount an overlay at ``path`` (a host path): the overlay is the rootfs.
 
