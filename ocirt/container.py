@@ -15,6 +15,7 @@ from .failures import TimeoutExpired
 from .library import connection, lifecycle, network, observe
 from .library.arguments import Size, optional_size, size
 from .library.blocking import Communicating, HasPipes, Pipes, drive, read_line
+from .library.controls import Controls
 from .library.lifecycle import Bundle, Lifecycle, Path
 from .library.limits import Limits
 from .library.network import Networking
@@ -22,8 +23,9 @@ from .library.observe import Event, Stats
 from .library.outcome import MAX_OUTPUT, encoded, result_of
 from .library.runtime import Runtime
 from .library.sandbox import hardened
-from .library.streams import DEVNULL, PIPE, Output, Stream, Streams, Terminal
+from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
 from .library.supervisor import Supervisor
+from .library.terminal import Terminal
 from .library.waiting import deadline_in
 from .model.request import checked_id
 from .result import Result
@@ -38,7 +40,7 @@ if TYPE_CHECKING:  # the modules of images are imported when they are used
 __all__ = ["Container", "Process", "run"]
 
 
-class Process(Communicating):
+class Process(Controls, Communicating):
     """A process that ``Container.exec`` has started. Leaving its ``with`` block kills the process and waits for its
     end.
 
@@ -57,9 +59,7 @@ class Process(Communicating):
 
     @property
     def pid(self) -> int:
-        """The pid of the process in the caller's pid namespace. To send a signal use :meth:`kill`, which cannot hit
-        another process.
-        """
+        """The pid in the caller's pid namespace. To send a signal use :meth:`kill`, which cannot hit another process."""
         assert self._supervisor.began is not None
         return self._supervisor.began.pid
 
@@ -90,23 +90,7 @@ class Process(Communicating):
         of more than a MiB comes in parts.
         """
         while line := read_line(self.stdout):
-            text = line.decode("utf-8", "replace").removesuffix("\n")
-            yield text.removesuffix("\r") if self._supervisor.streams.master >= 0 else text
-
-    def resize(self, rows: int, columns: int) -> None:
-        """Set the size of the process's terminal, which its programs are told by SIGWINCH.
-
-        :raises RequestError: it has no terminal, or cannot have this size.
-        """
-        lifecycle.resize(self._supervisor, rows, columns)
-
-    def kill(self, signal: int = signals.SIGKILL) -> bool:
-        """Send the process a signal, by pidfd.
-
-        :param signal: the number of the signal.
-        :returns: False if the process has ended.
-        """
-        return lifecycle.kill(self._supervisor, signal)
+            yield self._text(line)
 
     def close(self) -> None:
         """Kill the process if it runs, wait for its end, and close the pipes."""
@@ -352,9 +336,8 @@ class Container(HasPipes):
         :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file.
         :param stdout: the same.
         :param stderr: the same, or ``STDOUT``.
-        :param terminal: give it a terminal instead of these streams, with this size in rows and columns: ``True`` or
-            ``(24, 80)``. What is typed there is the ``stdin`` of the process, what is printed its ``stdout``.
-            :meth:`Process.resize` changes the size. The container must have a devpts at /dev/pts.
+        :param terminal: a terminal instead, ``True`` or its rows and columns, ``(24, 80)``: ``stdin`` is what is typed
+            there, ``stdout`` what is printed. The container must have a devpts at /dev/pts.
         :param pass_fds: descriptors that the process gets as 3, 4...
         :raises RequestError: an argument cannot be used.
         :raises ProgramError: the program does not exist or cannot be executed.
@@ -362,12 +345,8 @@ class Container(HasPipes):
         """
         if self._life.network is not None:
             network.check_harmless("capabilities", capabilities := list(capabilities))
-        flags = lifecycle.exec_flags(cwd, env, user, additional_gids, capabilities, no_new_privileges)
-        if terminal:
-            flags, streams = [*flags, "--tty"], Streams.open_terminal(terminal)
-        else:
-            streams = Streams.open(stdin, stdout, stderr)
-        pipes = Pipes()
+        flags = lifecycle.exec_flags(cwd, env, user, additional_gids, capabilities, no_new_privileges, terminal)
+        streams, pipes = Streams.of_exec(terminal, stdin, stdout, stderr), Pipes()
         process = Process(args, drive(self._life.exec(args, flags, streams, pass_fds)), pipes)
         try:
             pipes.open(streams)

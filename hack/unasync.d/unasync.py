@@ -37,7 +37,7 @@ ONCE = {
             "from ..library.blocking import Communicating, HasPipes, Pipes, drive, read_line",
         ),
         '__all__ = ["Coming", "Container", "Process", "run"]': (1, '__all__ = ["Container", "Process", "run"]'),
-        "class Process(HasPipes):": (1, "class Process(Communicating):"),
+        "class Process(Controls, HasPipes):": (1, "class Process(Controls, Communicating):"),
         ONE_LOOP: (2, ANY_THREAD),
         AWAIT_OR_ENTER: (2, ""),
         "    @coming\n": (2, ""),

@@ -15,7 +15,8 @@ from ..library.runtime import Runtime
 from ..library.session import Session
 from ..library.snapshots import Snapshot as Layers
 from ..library.snapshots import forks, take
-from ..library.streams import DEVNULL, PIPE, STDOUT, Lines, Output, Stream, Streams, Terminal
+from ..library.streams import DEVNULL, PIPE, STDOUT, Lines, Output, Stream, Streams
+from ..library.terminal import Terminal
 from ..result import Result, SandboxResult
 from .container import Container, Process
 
@@ -184,8 +185,7 @@ class Live:
         :param stdout: the same.
         :param stderr: the same, or ``STDOUT``, which is the default.
         :param terminal: give it a terminal instead of these streams, with this size in rows and columns: ``True`` or
-            ``(24, 80)``. What is typed there is the ``stdin`` of the process, what is printed its ``stdout``.
-            :meth:`Process.resize` changes the size.
+            ``(24, 80)``. Its ``stdin`` is what is typed there, its ``stdout`` what is printed.
         :raises ProgramError: the program does not exist or cannot be executed.
         """
         return await self.container.exec(

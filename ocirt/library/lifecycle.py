@@ -20,8 +20,9 @@ from .children import Child
 from .lending import Lender
 from .report import Begin, End
 from .runtime import Runtime
-from .streams import Output, Streams, checked_size, transfer
+from .streams import Output, Streams, transfer
 from .supervisor import Supervisor
+from .terminal import Terminal
 from .waiting import Operation, deadline_in
 
 Path = str | os.PathLike[str]
@@ -365,18 +366,6 @@ class Network(Protocol):
     def close(self) -> Operation[None]: ...
 
 
-def resize(supervisor: Supervisor, rows: int, columns: int) -> None:
-    """Set the size of a process's terminal.
-
-    :raises RequestError: it has none, or cannot have this size.
-    """
-    checked_size(rows, columns)
-    if supervisor.streams.master < 0:
-        raise RequestError("resize: found no terminal, expected terminal=True in the call that made the process")
-    supervisor.streams.resize(rows, columns)
-    supervisor.child.window_changed()
-
-
 class Lifecycle:
     """An existing container.
 
@@ -569,11 +558,13 @@ def exec_flags(
     additional_gids: Iterable[int],
     capabilities: Iterable[str],
     no_new_privileges: bool,
+    terminal: Terminal = False,
 ) -> list[str]:
     """The flags of ``exec`` for these arguments."""
     flags = ["--cwd", cwd] if cwd is not None else []
     flags += ["--user", str(user)] if user is not None else []
     flags += ["--no-new-privs"] if no_new_privileges else []
+    flags += ["--tty"] if terminal is not False else []
     for name, values in (
         ("--env", [f"{key}={value}" for key, value in arguments.mapping("env", env).items()]),
         ("--additional-gids", map(str, additional_gids)),

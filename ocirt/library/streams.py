@@ -6,17 +6,15 @@ import fcntl
 import io
 import os
 import select
-import struct
 import sys
-import termios
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from errno import EIO
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 from ..errors import RequestError
-from .arguments import count, wrong
 from .children import close_all
+from .terminal import Terminal, TerminalOutput, checked, resize
 from .waiting import Operation, Wait
 
 PIPE = -1
@@ -25,10 +23,6 @@ STDOUT = -2
 """For ``stderr``: the same as ``stdout``."""
 DEVNULL = -3
 """/dev/null, which is also what ``None`` means."""
-
-Terminal = bool | tuple[int, int]
-"""Does a process get a terminal? With its size in rows and columns, or 24 and 80."""
-SIZE = (24, 80)
 
 CHUNK = 1 << 16
 LINE_MAX = 1 << 20
@@ -73,22 +67,19 @@ class Streams:
         return streams
 
     @classmethod
-    def open_terminal(cls, wanted: Terminal) -> Streams:
-        """Open a terminal for the executable, which copies between it and that of the container.
+    def of_exec(cls, terminal: Terminal, *wanted: Stream) -> Streams:
+        """The same, or a terminal for the executable, which copies between it and that of the container.
 
-        :raises RequestError: ``wanted`` is no size.
+        :raises RequestError: an argument cannot be used.
         """
-        rows, columns = checked_size(*SIZE) if wanted is True else _pair(wanted)
-        streams = cls()
+        if terminal is False:
+            return cls.open(*wanted)
+        size, streams = checked(terminal), cls()
         streams.master, theirs = os.openpty()
         streams.given, streams._to_close = [theirs] * 3, [theirs]
         streams.ours = {0: os.dup(streams.master), 1: os.dup(streams.master)}
-        streams.resize(rows, columns)
+        resize(streams.master, size)
         return streams
-
-    def resize(self, rows: int, columns: int) -> None:
-        """Set the size of the terminal."""
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def _one(self, number: int, wanted: Stream) -> int:
         if wanted is None or wanted == DEVNULL:
@@ -132,51 +123,8 @@ class Streams:
         """
         fd = self.ours.pop(number, None)
         if fd is not None and number and self.master >= 0:
-            return io.BufferedReader(_TerminalOutput(fd))
+            return io.BufferedReader(TerminalOutput(fd))
         return None if fd is None else os.fdopen(fd, "wb" if number == 0 else "rb")
-
-
-class _TerminalOutput(io.RawIOBase):
-    """What is printed at a terminal, whose end the kernel reports as an error (EIO)."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        try:
-            return os.readv(self._fd, [buffer])
-        except OSError as error:
-            if error.errno != EIO:
-                raise
-            return 0
-
-    def close(self) -> None:
-        if not self.closed:
-            os.close(self._fd)
-        super().close()
-
-
-def checked_size(rows: int, columns: int) -> tuple[int, int]:
-    """The size of a terminal.
-
-    :raises RequestError: a terminal cannot have this size.
-    """
-    for name, value in (("rows", rows), ("columns", columns)):
-        if not 0 < count(name, value) < 1 << 16:
-            raise wrong(name, value, "a number from 1 to 65535")
-    return rows, columns
-
-
-def _pair(wanted: Terminal) -> tuple[int, int]:
-    if not isinstance(wanted, tuple) or len(wanted) != 2:
-        raise wrong("terminal", wanted, "True, or its rows and columns, like (24, 80)")
-    return checked_size(*wanted)
 
 
 def no_pipe(number: int) -> RequestError:

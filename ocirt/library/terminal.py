@@ -1,0 +1,67 @@
+"""The terminal of a further process of a container, as the library has it: the executable copies between it and the
+terminal in the container.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import struct
+import termios
+from errno import EIO
+from typing import Any
+
+from .arguments import count, wrong
+
+Terminal = bool | tuple[int, int]
+"""Does a process get a terminal? With its size in rows and columns, or 24 and 80."""
+SIZE = (24, 80)
+
+
+def checked(wanted: Terminal) -> tuple[int, int]:
+    """The rows and columns of a terminal.
+
+    :raises RequestError: a terminal cannot have this size.
+    """
+    if wanted is True:
+        return SIZE
+    if not isinstance(wanted, tuple) or len(wanted) != 2:
+        raise wrong("terminal", wanted, "True, or its rows and columns, like (24, 80)")
+    for name, value in zip(("rows", "columns"), wanted, strict=True):
+        if not 0 < count(name, value) < 1 << 16:
+            raise wrong(name, value, "a number from 1 to 65535")
+    return wanted
+
+
+def resize(master: int, size: tuple[int, int]) -> None:
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+
+
+class TerminalOutput(io.RawIOBase):
+    """What is printed at a terminal, whose end the kernel reports as an error (EIO).
+
+    :param fd: of the terminal's master, which this object closes.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        try:
+            return os.readv(self._fd, [buffer])
+        except OSError as error:
+            if error.errno != EIO:
+                raise
+            return 0
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._fd)
+        super().close()
