@@ -102,18 +102,15 @@ void undo_helpers(struct run *r) {
   for (r->step = section_first(r->program, r->section); r->step < failed; r->step = next_step(r->step)) {
     if (r->step->code != STEP_RUN_HELPER) continue;
     const struct step_run_helper *s = (const struct step_run_helper *)r->step;
-    int output, error;
+    CLOSING int output = -1;
     // Tells the guard, if it still runs, that the runtime undoes the work.
     if (NUMBER(guard) >= 0) {
       sys4(SYS_sendto, r->fds[s->guard], "", 1, MSG_NOSIGNAL);
       sys_close(release(&r->fds[s->guard]));
     }
     struct command command = with_network(r, s);
-    error = run_with(r, TEXT(helper), "undo", r->fds[s->record], &command, &output);
-    if (!error) {
-      sys_close(output);
-      continue;
-    }
+    int error = run_with(r, TEXT(helper), "undo", r->fds[s->record], &command, &output);
+    if (!error) continue;
     BUFFER(text, LOG_LINE);
     put_failure(&text, r, r->step, error);
     log_line("warning", text.data);

@@ -111,30 +111,29 @@ static void note_output(const struct command *c, int output) {
 }
 
 int run_command(struct run *r, struct command *c, struct outcome *outcome) {
-  int pidfd = -1, ends[2] = {-1, -1}, error;
+  int ends[2] = {-1, -1}, error;
   *outcome = (struct outcome){.output = -1};
   if (c->tail) {
     if ((error = (int)sys2(SYS_pipe2, ends, O_CLOEXEC)) < 0) return failing(r, "pipe2", error);
     sys_fcntl(ends[0], F_SETFL, O_NONBLOCK);
   } else if ((outcome->output = sys_memfd("output", MFD_NOEXEC_SEAL)) < 0)
     return failing(r, "memfd_create", outcome->output);
-  CLOSING int from = ends[0];
+  CLOSING int from = ends[0], pidfd = -1;
   struct line *line = trace_begin("program", c->path, text_of(r->program, r->step->at), "");
   long pid = clone_process(0, &pidfd, -1);
   if (!pid) execute(c, c->tail ? ends[1] : outcome->output);
   sys_close(ends[1]);
   if (pid < 0) return failing(r, "clone3", (int)pid);
-  CLOSING int held = pidfd;
-  error = wait_for(c, held, from, r->container->ends, outcome);
+  error = wait_for(c, pidfd, from, r->container->ends, outcome);
   trace_end(line, error);
   note_output(c, outcome->output);
   if (outcome->late || error < 0) {
     sys2(SYS_kill, -pid, SIGKILL); // the session it leads; it is our child, so the number is still its own
-    sys_pidfd_signal(held, SIGKILL);
+    sys_pidfd_signal(pidfd, SIGKILL);
   }
   if (error == -ECANCELED) return ended_by_signal(r);
   if (error < 0) return failing(r, "poll", error);
-  return called(r, "waitid", wait_exit(held, &outcome->status));
+  return called(r, "waitid", wait_exit(pidfd, &outcome->status));
 }
 
 // Writes the state to a memfd instead of a pipe: any size fits, and a hook that does not read it cannot block the
