@@ -101,10 +101,32 @@ def mapping(name: str, value: Mapping[str, str] | None) -> dict[str, str]:
     return dict(value)
 
 
-SIZES = ("limit", "swap", "reservation")
-"""``linux.resources``, with numbers instead of sizes that are text.
+def variables(name: str, value: Mapping[str, str] | None) -> dict[str, str]:
+    """Environment variables; none for ``None``.
 
-:raises RequestError: the value is no mapping, or a size in it is wrong."""
+    :raises RequestError: the value is no such mapping, or has a name or a value that no environment can hold.
+    """
+    found = mapping(name, value)
+    for key, each in found.items():
+        if not key or "=" in key or "\0" in key:
+            raise wrong(name, key, "names of variables without '=' and NUL")
+        if "\0" in each:
+            raise wrong(f"{name}[{key!r}]", each, "text without a NUL")
+    return found
+
+
+def directory(name: str, value: str) -> str:
+    """An absolute path in a container.
+
+    :raises RequestError: the value is none.
+    """
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+        raise wrong(name, value, "an absolute path")
+    return value
+
+
+SIZES = ("limit", "swap", "reservation")
+"""The members of ``linux.resources.memory`` that are sizes."""
 
 
 def resources(value: Mapping[str, Any]) -> dict[str, Any]:

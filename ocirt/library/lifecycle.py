@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -208,6 +209,17 @@ def late_words(args: Sequence[str], env: Mapping[str, str] | None, cwd: str | No
     return [flags, arguments.words("args", args)]
 
 
+def late_message(args: Sequence[str], env: Mapping[str, str] | None, cwd: str | None) -> tuple[bytes, bytes]:
+    """The same for :meth:`.supervisor.Supervisor.send_program`: its message, and the content of the memfd.
+
+    :raises RequestError: an argument cannot be used.
+    """
+    words = arguments.words("args", args)
+    variables = [f"{name}={value}" for name, value in arguments.variables("env", env).items()]
+    texts = [arguments.directory("cwd", cwd) if cwd is not None else "", *words, *variables, ""]
+    return struct.pack("=II", len(words), 0), os.fsencode("\0".join(texts))
+
+
 def start(runtime: Runtime, id: str, words: Sequence[Sequence[str]], streams: Streams) -> Operation[None]:
     """Run the program of a late container.
 
@@ -228,7 +240,7 @@ def supervise(
     if bundle.config is not None:
         words[1:1] = ["--rootfs-annotations", "--hardening-annotations"]
     given = limits.options(flags.limits)
-    return Supervisor(runtime, id, words, streams, pass_fds, bundle.config, given, bundle.lender)
+    return Supervisor(runtime, id, words, streams, pass_fds, bundle.config, given, bundle.lender, late=flags.late)
 
 
 def pass_on_warnings(supervisor: Supervisor) -> None:

@@ -310,22 +310,20 @@ class Reserve:
         waiting.close()
         self._leaving.append(waiting.supervisor)
 
-    def program(
-        self, args: Sequence[str], env: Mapping[str, str] | None, cwd: str | None
-    ) -> tuple[list[list[str]], bytes]:
-        """The command of ``start``, and what a warm interpreter reads.
+    def program(self, args: Sequence[str], env: Mapping[str, str] | None, cwd: str | None) -> tuple[bytes, bytes]:
+        """What the supervisor gets (:func:`.lifecycle.late_message`), or nothing and what a warm interpreter reads.
 
         :raises RequestError: an argument cannot be used.
         """
-        words, variables = arguments.words("args", args), arguments.mapping("env", env)
         if self.warm is None:
-            return lifecycle.late_words(words, variables, cwd), b""
+            return lifecycle.late_message(args, env, cwd)
+        words, variables = arguments.words("args", args), arguments.variables("env", env)
         if len(words) < 3 or words[0] != self.warm[0] or words[1] != "-c":
             raise arguments.wrong(
                 "args", list(args), f"[{self.warm[0]!r}, '-c', CODE, ...], because this pool's interpreters run already"
             )
         told = {"code": words[2], "args": words[3:], "env": variables, "cwd": cwd}
-        return [], json.dumps(told).encode()
+        return b"", json.dumps(told).encode()
 
     def run(
         self,
@@ -344,7 +342,7 @@ class Reserve:
         :raises OcirtError: the program could not be run.
         :raises TimeoutExpired: it ran too long. The container has been killed.
         """
-        words, program = self.program(args, env, cwd)
+        message, program = self.program(args, env, cwd)
         if self.warm is not None and (stdout, stderr) != (PIPE, PIPE):
             raise RequestError("stdout, stderr: expected PIPE: an interpreter of a warm pool has its streams already")
         deadline = deadline_in(timeout)
@@ -355,30 +353,34 @@ class Reserve:
                 raise
             raise TimeoutExpired("a container of the pool", timeout) from None
         supervisor = waiting.supervisor
-        streams = supervisor.streams if self.warm is not None else Streams.open(PIPE, stdout, stderr)
+        began = time.monotonic_ns()
         connection: Connection | None = None
         try:
             if isinstance(self.net, Net):
                 connection = Connection(self.net, supervisor)
                 yield from connection.open()
             if self.warm is None:
-                yield from lifecycle.start(self.runtime, supervisor.id, words, streams)
+                supervisor.streams = Streams.open(PIPE, stdout, stderr)
+                texts = lifecycle.memfd("program", program)
+                try:
+                    supervisor.send_program(message, texts)
+                finally:
+                    os.close(texts)
             else:
                 yield from _write(waiting.program, program, deadline)
                 waiting.close_program()
-            assert supervisor.began is not None
-            begin = Begin(supervisor.began.pid, supervisor.began.start_time, time.monotonic_ns())
             self.refill()
-            in_time = yield from _communicate(supervisor, streams, input, output, deadline)
+            in_time = yield from _communicate(supervisor, input, output, deadline)
             if not in_time:
                 assert timeout is not None
                 raise TimeoutExpired(f"container {supervisor.id}", timeout, output.of(1), output.of(2))
-            if supervisor.ended is None:
+            if supervisor.ended is None or (self.warm is None and supervisor.started is None):
                 raise supervisor.failure()
+            assert supervisor.began is not None
+            begin = supervisor.started or Begin(supervisor.began.pid, supervisor.began.start_time, began)
             denied = () if connection is None else (yield from connection.refused())
             return begin, supervisor.ended, denied, waiting.session
         finally:
-            streams.close()
             self.give_up(waiting)
             if connection is not None:
                 yield from connection.close()
@@ -420,9 +422,7 @@ def _write(fd: int, data: bytes, deadline: float | None) -> Operation[None]:
             return
 
 
-def _communicate(
-    supervisor: Supervisor, streams: Streams, input: bytes, output: Output, deadline: float | None
-) -> Operation[bool]:
+def _communicate(supervisor: Supervisor, input: bytes, output: Output, deadline: float | None) -> Operation[bool]:
     """Write the program's input and read its outputs until it ends, and wait for the report of its end. If the time is
     up or the output exceeds the limit, kill it.
 
@@ -430,7 +430,7 @@ def _communicate(
     """
     with supervisor.child.watched() as child:
         until = child if supervisor.pidfd is None else supervisor.pidfd
-        in_time = yield from transfer(streams.ours, input, until, output, deadline)
+        in_time = yield from transfer(supervisor.streams.ours, input, until, output, deadline)
     if not in_time or output.truncated:
         lifecycle.kill(supervisor)
     yield from supervisor.report(deadline_in(supervisor.runtime.timeout))

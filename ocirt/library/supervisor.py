@@ -11,10 +11,12 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from ..errors import OcirtError
 from ..failures import InstallationError, TimeoutExpired
@@ -48,6 +50,7 @@ class Supervisor:
     :ivar child: the process that supervises.
     :ivar lender: gets the container's files before its program starts; ``None`` if nobody does.
     :ivar began: the supervised process, once it exists.
+    :ivar started: the same process, once it runs the program that :meth:`send_program` has brought.
     :ivar pidfd: of the supervised process; ``None`` before it exists, and if it ended too early. This object closes it.
     :ivar ended: how the supervised process has ended, once that is known.
     :ivar lines: all reports so far.
@@ -63,20 +66,24 @@ class Supervisor:
         config: int | None = None,
         options: Sequence[str] = (),
         lender: Lender | None = None,
+        late: bool = False,
     ) -> None:
         """:param words: the verb and its arguments, without the flags that this class adds.
         :param pass_fds: further descriptors for the process, from 3 on.
         :param config: a memfd for ``--config``. The caller closes it.
         :param options: flags before the verb.
+        :param late: :meth:`send_program` will bring the program, over a socket instead of the pipe.
         """
         self.runtime, self.id, self.streams = runtime, id, streams
         self.began: Begin | None = None
+        self.started: Begin | None = None
         self.ended: End | None = None
         self.pidfd: int | None = None
         self._lock = threading.Lock()
         self.lines: list[report.Line] = []
         self._unread = b""
         self._status = -1
+        self._late = late
         self._words, self._pass_fds, self._config, self._options = words, pass_fds, config, options
         self.child, self.lender = Child(), lender
         _all.add(self)
@@ -91,8 +98,8 @@ class Supervisor:
 
         :raises InstallationError: the supervisor cannot be started.
         """
-        self._status, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(writing, True)
+        self._status, writing = (end.detach() for end in socket.socketpair()) if self._late else os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._status, False)
         fds = dict(enumerate([*self.streams.given, *self._pass_fds, writing]))
         verb, *rest = self._words
         flags = ["--status-fd", str(len(fds) - 1), "--preserve-fds", str(len(self._pass_fds))]
@@ -162,6 +169,23 @@ class Supervisor:
         self.take()
         return True
 
+    def send_program(self, message: bytes, texts: int) -> None:
+        """Let the supervisor run a program in its late container, with the streams of this object, which are given away.
+
+        :param message: and ``texts``, a memfd: what ``start`` tells the container's first process
+            (core/executor/start_protocol.h).
+        """
+        try:
+            with self._lock, suppress(BrokenPipeError):  # a supervisor that has ended has reported why
+                if self._status >= 0:
+                    talk = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, self._status)
+                    try:
+                        socket.send_fds(talk, [message], [*self.streams.given, texts])
+                    finally:
+                        talk.detach()
+        finally:
+            self.streams.given_away()
+
     def report(self, deadline: float | None) -> Operation[bool]:
         """Wait until the supervised process has ended; the supervisor may still have to remove the container.
 
@@ -214,7 +238,9 @@ class Supervisor:
                 self._unread = rest
                 for line in report.parse(whole):
                     self.lines.append(line)
-                    self.began = self.began or report.begin_of(line)
+                    begin = report.begin_of(line)
+                    if begin is not None:
+                        self.began, self.started = self.began or begin, begin if self.began else None
                     self.ended = self.ended or report.end_of(line)
                 if not data:
                     return False

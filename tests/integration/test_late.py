@@ -2,11 +2,13 @@
 
 import json
 import os
+import socket
 import subprocess
 import time
 
 import pytest
 
+from ocirt.library.lifecycle import late_message
 from tests.integration.harness import LIMIT
 
 
@@ -256,3 +258,31 @@ def test_start_killed_at_each_point(ocirt, faulty, bundle):
         if not killed:
             break
     assert seen == {(True, "stopped"), (True, "running"), (False, "running")}
+
+
+def test_message_over_the_socket_of_status_fd_starts_the_program(ocirt, bundle):
+    """What the library sends instead of running `start`."""
+    ours, theirs = socket.socketpair()
+    out, into = os.pipe()
+    bundle.config["hooks"] = {"poststart": [{"path": "/bin/true"}]}
+    words = ("--status-fd", str(theirs.fileno()), "--bundle", bundle.save(), "c1")
+    with ours, open(out) as output, open(os.devnull) as null:
+        command = ocirt.command("create", "--late", "--remove", *words)
+        child = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=null)
+        theirs.close()
+        try:
+            reports = ours.makefile()
+            began = json.loads(reports.readline())
+            message, texts = late_message(["sh", "-c", "echo $A $PWD; exit 3"], {"A": "1"}, "/tmp")
+            memfd = os.memfd_create("texts")
+            os.write(memfd, texts)
+            socket.send_fds(ours, [message], [null.fileno(), into, into, memfd])
+            os.close(into), os.close(memfd)
+            assert output.read() == "1 /tmp\n"
+            started, ended = json.loads(reports.readline()), json.loads(reports.readline())
+            assert (started["pid"], ended["exitCode"]) == (began["pid"], 3) and started["clock"] > began["clock"]
+            assert reports.readline() == "" and child.wait(LIMIT) == 3
+        finally:
+            ours.close()
+            child.wait(LIMIT)
+    assert ocirt.ids() == []

@@ -122,6 +122,9 @@ def test_time_and_output_are_limited(pool):
         pool.run(["missing"])
     with pytest.raises(library.RequestError):
         pool.run("echo text")
+    for wrong in ({"cwd": "relative"}, {"env": {"A=": "1"}}, {"env": {"": "1"}}, {"env": {"A": "\0"}}):
+        with pytest.raises(library.RequestError):
+            pool.run(["true"], **wrong)
     assert pool.run(["echo", "still"]).text == "still\n"
 
 

@@ -11,8 +11,9 @@ struct start_request {
   uint32_t version, told;
 };
 
-// For a late container `start` then sends this, with the standard streams and a memfd of texts, a NUL behind each: the
-// directory (empty: that of config.json), `words` words of the command, and further variables.
+// For a late container `start` then sends this (and so does a library to `create --status-fd`, over its socket), with
+// the standard streams and a memfd of texts, a NUL behind each: the directory (empty: that of config.json), `words`
+// words of the command, and further variables.
 struct late_values {
   uint32_t words, reserved;
 };

@@ -59,7 +59,7 @@ static void run_host_section(struct run *r) {
 static void start_or_destroy(struct run *r) {
   struct container *c = r->container;
   STATIC_BUFFER(text, LOG_LINE);
-  int error = start_container(c, (struct late){-1, 0}, r->peer, &text);
+  int error = start_container(c, 0, r->peer, &text);
   if (!error) return;
   if (error != START_DESTROYED) lock_and_destroy(c, (int)c->journal->hooks_run);
   fail("%s", text.data);

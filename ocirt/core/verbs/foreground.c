@@ -16,6 +16,7 @@
 #include "base/wait.h"
 #include "process/notify.h"
 #include "state/status_fd.h"
+#include "verbs/start.h"
 
 // For so long the container's last output waits for a reader, after the container's end.
 #define LAST_OUTPUT_SECONDS 10
@@ -46,6 +47,7 @@ struct foreground {
   int open_line; // the last input does not end a line
   int64_t give_up; // after the end of the container, 0: before it
   int status_of_end; // a wait status
+  int is_late; // the program may come over the socket of --status-fd
 };
 
 static void make_raw(struct foreground *f) {
@@ -166,6 +168,22 @@ static void take_signals(struct foreground *f) {
   }
 }
 
+static void tell_process(struct foreground *f) {
+  struct buffer line = {f->status.data, sizeof f->status.data, f->status.last, 0};
+  put_begin(&line, f->about->pid, f->about->start_time);
+  f->status.last = line.used;
+}
+
+// Starts the container as `start` does, which would be one process more. Reports the failure, or once more the process.
+static void take_start(struct foreground *f) {
+  STATIC_BUFFER(text, LOG_LINE);
+  f->is_late = 0;
+  if (start_by_message(f->about->container, logging.reader, &text))
+    log_line("error", text.data);
+  else
+    tell_process(f);
+}
+
 static void take_end(struct foreground *f) {
   struct buffer line = {f->status.data, sizeof f->status.data, f->status.last, 0};
   f->give_up = milliseconds() + LAST_OUTPUT_SECONDS * 1000L;
@@ -193,24 +211,24 @@ static int wait_time(const struct foreground *f) {
 // Calls poll(2) once and does what it tells of: 1, 0 if there is nothing more to wait for, or -1 if the reader of
 // --status-fd has gone.
 static int turn(struct foreground *f) {
-  enum { SIGNALS, END, INPUT, TYPED, PRINTED, OUTPUT, STATUS, NOTIFY };
+  enum { ARRIVED, END, INPUT, TYPED, PRINTED, OUTPUT, STATUS, NOTIFY };
   const struct foreground_process *a = f->about;
   struct flow *in = &f->input, *out = &f->output, *status = &f->status;
   struct pollfd fds[] = {
-      [SIGNALS] = {a->signals, POLLIN, 0},
+      [ARRIVED] = {a->signals, POLLIN, 0},
       [END] = {f->give_up ? -1 : a->pidfd, POLLIN, 0},
       [INPUT] = {has_room(in) ? in->from : -1, POLLIN, 0},
       [TYPED] = {has_data(in) ? in->to : -1, POLLOUT, 0},
       [PRINTED] = {has_room(out) ? out->from : -1, POLLIN, 0},
       [OUTPUT] = {has_data(out) ? out->to : -1, POLLOUT, 0},
-      [STATUS] = {status->to, has_data(status) ? POLLOUT : 0, 0},
+      [STATUS] = {status->to, (short)((has_data(status) ? POLLOUT : 0) | (f->is_late ? POLLIN : 0)), 0},
       [NOTIFY] = {f->ready.fd, f->ready.events, 0},
   };
   long n = sys_ppoll(fds, COUNT(fds), wait_time(f));
   if (n < 0) return n == -EINTR;
   int64_t now = milliseconds();
   if (fds[PRINTED].revents ? !fill(out) : f->give_up && has_room(out)) out->from = -1; // EIO, or all is read
-  if (fds[SIGNALS].revents) take_signals(f);
+  if (fds[ARRIVED].revents) take_signals(f);
   if (fds[INPUT].revents && !fill(in))
     in->from = -1;
   else if (fds[INPUT].revents && has_data(in))
@@ -226,6 +244,7 @@ static int turn(struct foreground *f) {
   if ((fds[NOTIFY].revents || late) && readiness_go_on(&f->ready, a->container, late) < 0)
     log_line("warning", "NOTIFY_SOCKET: the container's READY=1 cannot be passed on");
   if (fds[END].revents) take_end(f);
+  if (fds[STATUS].revents & POLLIN && !(fds[STATUS].revents & POLLHUP)) take_start(f);
   if (fds[STATUS].revents & (POLLERR | POLLHUP | POLLNVAL)) {
     if (!f->give_up) return -1;
     status->to = -1;
@@ -248,10 +267,11 @@ int run_in_foreground(const struct foreground_process *a) {
     f.input.to = f.output.from = a->master;
   }
   if (logging.reader >= 0) {
-    struct buffer line = {f.status.data, sizeof f.status.data, 0, 0};
-    put_begin(&line, a->pid, a->start_time);
-    f.status.last = line.used;
+    struct stat st;
+    tell_process(&f);
     f.status.to = nonblocking(&f, 2, logging.reader, O_WRONLY);
+    f.is_late = a->container->journal->phase == PHASE_CREATED && is_late(a->container) &&
+                !sys_fstat(f.status.to, &st) && S_ISSOCK(st.st_mode);
   }
   int going;
   while ((going = turn(&f)) > 0)

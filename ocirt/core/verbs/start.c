@@ -68,7 +68,7 @@ int is_late(const struct container *c) {
 static void put_text(struct buffer *to, const char *text) { put_bytes(to, text, strlen(text) + 1); }
 
 static struct late pack(const struct request *q, const char *cwd) {
-  struct late late = {0};
+  struct late late = {.fds = {0, 1, 2, -1}};
   size_t size = strlen(cwd) + 1;
   for (char **word = q->command; *word; word++)
     size = plus(size, strlen(*word) + 1);
@@ -76,11 +76,11 @@ static struct late pack(const struct request *q, const char *cwd) {
     size = plus(size, strlen(q->values[i].value) + 1);
   struct buffer texts = arena_buffer(size);
   put_text(&texts, cwd);
-  while (q->command[late.words])
-    put_text(&texts, q->command[late.words++]);
+  while (q->command[late.values.words])
+    put_text(&texts, q->command[late.values.words++]);
   for (size_t i = 0; i < q->n_values; i++)
     put_text(&texts, q->values[i].value);
-  late.texts = sealed_memfd((struct span){texts.data, (uint32_t)texts.used});
+  late.fds[LATE_TEXTS] = sealed_memfd((struct span){texts.data, (uint32_t)texts.used});
   return late;
 }
 
@@ -90,7 +90,7 @@ struct late late_values(const struct container *c, const struct request *q) {
   if (!is_late(c)) {
     if (has_command || cwd || q->n_values)
       fail("cannot start a container with a command, --cwd or --env unless \"create --late\" has made it: %s", c->id);
-    return (struct late){-1, 0};
+    return (struct late){.fds[LATE_TEXTS] = -1};
   }
   if (!has_command) fail("cannot start a late container without a command, expected \"start %s -- COMMAND\"", c->id);
   if (cwd && *cwd != '/') fail("--cwd: found %j, expected an absolute path", cwd);
@@ -100,25 +100,19 @@ struct late late_values(const struct container *c, const struct request *q) {
   return pack(q, cwd ? cwd : "");
 }
 
-// Sends init what create has left open, and the caller's standard streams.
-static int send_late(int socket, struct late late) {
-  struct late_values values = {.words = late.words};
-  const int fds[LATE_DESCRIPTORS] = {0, 1, 2, late.texts};
-  fault_point();
-  long n = send_rights(socket, &values, sizeof values, fds, LATE_DESCRIPTORS);
-  return n < 0 ? (int)n : 0;
-}
-
 // Sends the request to init and waits for its answer: 1 if one came (kind 0: it was unreadable), 0 once init has
 // executed the program or died, or -1 with the error's text. `socket`: as start_container's, used up.
-static int ask_init(struct container *c, struct late late, int socket, struct message *message, struct buffer *text) {
+static int ask_init(
+    struct container *c, const struct late *late, int socket, struct message *message, struct buffer *text) {
   CLOSING int fd = socket < 0 ? start_socket(c, SYS_connect) : socket;
   int error = fd, passed;
   struct start_request request = {.version = START_VERSION};
   request.told = record.block << 1 | (logging.debug != 0);
   // A `run` shares its record with init already.
   if (fd >= 0) error = (int)send_rights(fd, &request, sizeof request, &record.fd, record.fd >= 0 && socket < 0);
-  if (error >= 0 && late.texts >= 0) error = send_late(fd, late);
+  fault_point();
+  if (error >= 0 && late && late->fds[LATE_TEXTS] >= 0)
+    error = (int)send_rights(fd, &late->values, sizeof late->values, late->fds, LATE_DESCRIPTORS);
   if (error < 0) {
     format(text, "start the container: %e", error);
     return -1;
@@ -137,7 +131,7 @@ static int destroy_started(struct container *c) {
   return START_DESTROYED;
 }
 
-int start_container(struct container *c, struct late late, int socket, struct buffer *text) {
+int start_container(struct container *c, const struct late *late, int socket, struct buffer *text) {
   struct run r;
   struct message message = {0};
   run_begin(&r, c, SECTION_BEFORE_START);
@@ -160,4 +154,20 @@ int start_container(struct container *c, struct late late, int socket, struct bu
   if (!error) return 0;
   put_failure(text, &r, r.step, error);
   return destroy_started(c);
+}
+
+int start_by_message(struct container *c, int socket, struct buffer *text) {
+  struct late late;
+  long n = receive_rights(socket, &late.values, sizeof late.values, late.fds, LATE_DESCRIPTORS);
+  int error = n == sizeof late.values ? container_lock(c) : -EBADMSG, ends = c->ends;
+  c->ends = socket; // nothing else comes over it but its end
+  if (error)
+    format(text, "start the container: %e", error);
+  else
+    error = start_container(c, &late, -1, text);
+  c->ends = ends;
+  container_unlock(c);
+  for (unsigned i = 0; i < LATE_DESCRIPTORS; i++)
+    sys_close(late.fds[i]);
+  return error;
 }

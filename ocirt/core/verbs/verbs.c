@@ -24,7 +24,8 @@ void verb_start(struct request *q) {
   if (strcmp(status, "created")) fail("cannot start a container in the state %s: %s", status, c.id);
   STATIC_BUFFER(text, LOG_LINE);
   c.notify_host = environment_variable(q, "NOTIFY_SOCKET");
-  int error = start_container(&c, late_values(&c, q), -1, &text);
+  struct late late = late_values(&c, q);
+  int error = start_container(&c, &late, -1, &text);
   note_throttling(&c.program);
   if (error) {
     container_write(&c, "failure", text.data, text.used); // for `ocirt why`; fails if the container is gone
