@@ -638,5 +638,5 @@ def run(
     begin, end, denied = drive(
         connection.run(net, runtime, found, name, streams, pass_fds, encoded(input), timeout, output, flags)
     )
-    result = result_of(found.args, begin, end, output, denied)
+    result = result_of(found.args, begin, end, output, denied, found.resources)
     return result.check() if check else result

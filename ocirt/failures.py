@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .errors import OcirtError, StateError
+from .why import Why, out_of_time
 
 
 class ContainerExists(StateError):
@@ -53,6 +54,11 @@ class TimeoutExpired(OcirtError, TimeoutError):
     def __init__(self, what: str, timeout: float, stdout: bytes = b"", stderr: bytes = b"") -> None:
         self.timeout, self.stdout, self.stderr = timeout, stdout, stderr
         super().__init__(f"{what}: timed out after {timeout:g} s")
+
+    @property
+    def why(self) -> Why:
+        """The same as ``why`` of a result."""
+        return out_of_time(self.timeout)
 
 
 class ImageError(OcirtError):

@@ -81,7 +81,8 @@ class Sandbox(Description):
             )
         )
         output.finish()
-        result = SandboxResult.of(result_of(bundle.args, begin, end, output, denied), session.files, Changes(session))
+        found = result_of(bundle.args, begin, end, output, denied, bundle.resources, session.reached_limit())
+        result = SandboxResult.of(found, session.files, Changes(session))
         result.check() if check else None
         return result
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from signal import SIGKILL, SIGSYS, Signals
 from typing import Any, Literal
 
-Kind = Literal["exit", "signal", "oom", "seccomp", "output", "failure", "unknown"]
+Kind = Literal["exit", "signal", "oom", "seccomp", "output", "timeout", "failure", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Why:
     """Why a process has ended. ``str()`` is the sentence.
 
     :ivar kind: ``exit``: by itself; ``signal``; ``oom``: the kernel killed it because memory ran out; ``seccomp``: it made a
-        system call that its profile forbids; ``output``: it wrote more than allowed; ``failure``: the runtime could not start
+        system call that its profile forbids; ``output``: it wrote more than allowed; ``timeout``: it ran longer than allowed; ``failure``: the runtime could not start
         it; ``unknown``: nobody has recorded it.
     :ivar text: the sentence, for a person.
     :ivar exit_code: ``None`` if a signal has ended it, or if that is not known.
@@ -30,6 +30,7 @@ class Why:
     :ivar memory_peak: bytes.
     :ivar pids_refused: how often the limit of processes has refused a new one.
     :ivar pids_limit: that limit.
+    :ivar disk_limit: the bytes that programs may write, if they have written so many.
     :ivar system_call: the system call that the kernel's log names.
     """
 
@@ -42,6 +43,7 @@ class Why:
     memory_peak: int = 0
     pids_refused: int = 0
     pids_limit: int = 0
+    disk_limit: int = 0
     system_call: str = ""
 
     def __str__(self) -> str:
@@ -68,6 +70,7 @@ def explain(
     memory_peak: int = 0,
     pids_refused: int = 0,
     pids_limit: int = 0,
+    disk_limit: int = 0,
     system_call: str = "",
     failure: str = "",
     truncated: bool = False,
@@ -85,9 +88,25 @@ def explain(
         parts += f" ({', '.join(memory)})" * bool(memory)
     if pids_refused:
         parts += f"; the limit of processes{f' ({pids_limit})' * bool(pids_limit)} has refused a new one {pids_refused} times"
+    parts += f"; its disk is full (limit {disk_limit} bytes)" * bool(disk_limit)
     return Why(
-        kind, parts, exit_code, signal, oom_kills, memory_limit, memory_peak, pids_refused, pids_limit, system_call
+        kind,
+        parts,
+        exit_code,
+        signal,
+        oom_kills,
+        memory_limit,
+        memory_peak,
+        pids_refused,
+        pids_limit,
+        disk_limit,
+        system_call,
     )
+
+
+def out_of_time(seconds: float) -> Why:
+    """Why something has been killed after its time-out."""
+    return Why("timeout", f"time-out: it had not ended after {seconds:g} s, and was killed", None, SIGKILL)
 
 
 def _first(

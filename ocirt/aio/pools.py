@@ -137,7 +137,8 @@ class Pool(Generic[Kind]):
             self._reserve.run(args, env, cwd, stdout, stderr, encoded(input), limit, output)
         )
         output.finish()
-        result: Any = result_of(args, begin, end, output, denied)
+        reached = session.reached_limit() if session is not None else 0
+        result: Any = result_of(args, begin, end, output, denied, self._reserve.resources, reached)
         if session is not None:
             result = SandboxResult.of(result, session.files, Changes(session))
         found: Kind = result.check() if check else result

@@ -190,7 +190,7 @@ class V1(Cgroupfs):
 
     def facts(self) -> "dict[str, AnyText]":
         find = self.host.cgroups.hierarchy
-        freezer, memory, cpu = find("freezer"), find("memory"), find("cpu")
+        freezer, memory, cpu, pids = find("freezer"), find("memory"), find("cpu"), find("pids")
         found: dict[str, AnyText] = {}
         if freezer:
             # This file tells whether this cgroup itself is frozen. A frozen parent does not make the container paused.
@@ -205,6 +205,8 @@ class V1(Cgroupfs):
             )
         if cpu:
             found |= self._files("cpu", cpu, cpu_file="cpu.stat")
+        if pids:
+            found |= self._files("pids", pids, pids_file="pids.events")
         return found
 
     def delete(self) -> "list[Step]":

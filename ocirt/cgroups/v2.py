@@ -201,6 +201,7 @@ class V2(Cgroupfs):
             self._files("freezer", self.unified, paused_file="cgroup.freeze")
             | self._files("memory", self.unified, oom_file="memory.events", oom_key="oom_kill", peak_file="memory.peak")
             | self._files("cpu", self.unified, cpu_file="cpu.stat")
+            | self._files("pids", self.unified, pids_file="pids.events")
         )
 
     def directory(self) -> str:

@@ -2,12 +2,12 @@
 
 import json
 import os
-import re
 
 from .. import state_dir
 from ..cgroups import stats as cgroup_stats
 from ..cgroups.v1 import V1
 from ..errors import OcirtError
+from ..library.kernel_log import forbidden_call
 from ..library.observe import oom_kills
 from ..why import Why, explain
 from .containers import driver_of, read, state_of
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .parser import CommandLine
-
-SECCOMP = re.compile(r"type=1326 .*\bpid=(\d+) .*\bsig=31 arch=([0-9a-f]+) syscall=(\d+)")
-"""A line of the kernel's log about a process that a seccomp filter has killed (audit_seccomp in the kernel)."""
 
 
 def run(line: "CommandLine") -> None:
@@ -47,7 +44,7 @@ def why_of(line: "CommandLine") -> Why:
     end = state_dir.end_of(root, id)
     exit_code, signal = (None, 0) if end is None else (None if end & 0x7F else end >> 8, end & 0x7F)
     counted = _counted(line)
-    call = _forbidden_call(state_dir.pid_of(root, id)) if signal == 31 else ""
+    call = forbidden_call(state_dir.pid_of(root, id)) if signal == 31 else ""
     return explain(exit_code, signal, system_call=call, failure=state_dir.failure_of(root, id), **counted)
 
 
@@ -78,34 +75,3 @@ def _refused(directory: str) -> int:
     except OSError:
         return 0
     return int(rows.get("max", 0))
-
-
-def _forbidden_call(pid: int) -> str:
-    """The system call for which the kernel's log says that a filter has killed ``pid``; empty if the log does not say
-    so, or may not be read.
-    """
-    from ..compile.libseccomp import name_of
-
-    found = ""
-    try:
-        log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        while record := _record(log):
-            match = SECCOMP.search(record)
-            if match and int(match[1]) == pid:
-                found = name_of(int(match[2], 16), int(match[3])) or match[3]
-    finally:
-        os.close(log)
-    return found
-
-
-def _record(log: int) -> str:
-    """The next record of the kernel's log; a blank for one that has been overwritten; empty at the end."""
-    try:
-        return os.read(log, 8192).decode("utf-8", "replace")
-    except BrokenPipeError:
-        return " "
-    except BlockingIOError:
-        return ""

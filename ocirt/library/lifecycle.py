@@ -106,6 +106,7 @@ class Bundle:
         and need not remove one, and relative paths in the config cannot lead anywhere else.
     :ivar config: config.json as a memfd, which this object closes; ``None`` if the directory has a config.json.
     :ivar args: the command line in a config that is a dict.
+    :ivar resources: ``linux.resources`` in such a config.
     :ivar lender: gets the container's files before its program starts, if the config says so.
     :raises RequestError: neither is given, or what is given cannot be used.
     """
@@ -113,6 +114,7 @@ class Bundle:
     def __init__(self, directory: Path | None, config: Mapping[str, Any] | None, rootfs: Path | None) -> None:
         self.config: int | None = None
         self.args: Sequence[str] = ()
+        self.resources: Mapping[str, Any] = {}
         self.lender: Lender | None = None
         for name, value in (("bundle", directory), ("rootfs", rootfs)):
             if value is not None and not isinstance(value, (str, os.PathLike)):
@@ -160,6 +162,8 @@ class Bundle:
             raise RequestError(f"config: {error}", "config") from None
         process = members.get("process")
         self.args = process.get("args") or () if isinstance(process, dict) else ()
+        linux = members.get("linux")
+        self.resources = linux.get("resources") or {} if isinstance(linux, dict) else {}
         self.config = memfd("config.json", data)
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:

@@ -163,6 +163,12 @@ class Reserve:
         self._leaving: deque[Supervisor] = deque()
         self._closed = False
 
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """The limits of a container."""
+        linux = self.config.get("linux")
+        return linux.get("resources") or {} if isinstance(linux, Mapping) else {}
+
     # ---- making containers ----
 
     def _with_program(self, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -151,6 +151,7 @@ class End:
     :ivar oom_kills: how many processes of the container the kernel has killed because memory ran out.
     :ivar cpu_seconds: CPU time of the process and of all processes that it has reaped.
     :ivar memory_peak: bytes; the peak of the container's memory cgroup if it has one, otherwise of the largest process.
+    :ivar pids_refused: how often the limit of processes has refused a new one, if the process has not succeeded.
     :ivar clock: when the supervisor saw that the process had ended, in nanoseconds of the monotonic clock.
     """
 
@@ -160,6 +161,7 @@ class End:
     cpu_seconds: float = 0.0
     memory_peak: int = 0
     clock: int = 0
+    pids_refused: int = 0
 
 
 def begin_of(line: Line) -> Begin | None:
@@ -177,4 +179,5 @@ def end_of(line: Line) -> End | None:
         line.get("cpuMicroseconds", 0) / 1e6,
         line.get("memoryPeak", 0),
         line.get("clock", 0),
+        line.get("pidsRefused", 0),
     )

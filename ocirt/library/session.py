@@ -63,6 +63,13 @@ class Session:
         if held is not None:
             os.close(held)
 
+    def reached_limit(self) -> int:
+        """The limit of what programs may write, in bytes, if they have written so much; otherwise 0."""
+        if self.scratch is None:
+            return 0
+        space = os.fstatvfs(self.scratch)
+        return 0 if space.f_bavail else space.f_blocks * space.f_frsize
+
     def config(self, receiver: str, args: Sequence[str] | None) -> dict[str, Any]:
         """The config.json of this run.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ import pytest
 
 import ocirt as library
 from ocirt import PIPE, Container, Pool
-from tests.integration.harness import LIMIT, cgroups_path
+from tests.integration.harness import LIMIT, cgroups_path, hierarchies
 from tests.integration.library import children, config_for, descriptors
 from tests.integration.library_fixtures import service, with_python
 
@@ -38,6 +39,11 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def mounts():
+    with open("/proc/self/mountinfo") as file:
+        return sorted(line.split()[4] for line in file)
 
 
 # ---- a late container ----
@@ -207,8 +213,12 @@ def test_first_program_that_fails_is_told(with_python, runtime, ocirt):
 # ---- the end of the service ----
 
 
-def test_killed_in_the_middle_of_load(service, ocirt):
-    """SIGKILL of the service leaves no container, whatever the pool is doing at that moment; nor does a fork of it."""
+def test_killed_in_the_middle_of_load(service, ocirt, tmp_path):
+    """SIGKILL of the service leaves no container, cgroup, mount or file, whatever the pool is doing at that moment; nor
+    does a fork of it.
+    """
+    before, temporary = mounts(), tmp_path / "temporary"
+    temporary.mkdir()
     running = service(
         f"""
         pool = ocirt.Pool(config_for("x", cgroup={cgroups_path("svc")!r}), rootfs=image, size=4, runtime=runtime)
@@ -227,9 +237,13 @@ def test_killed_in_the_middle_of_load(service, ocirt):
             os._exit(0)
         time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGKILL)
-        """
+        """,
+        env={**os.environ, "TMPDIR": str(temporary)},
     )
     assert "comes from a fork" in running.stdout.readline()
     assert running.wait(LIMIT) == -signal.SIGKILL
     wait_for(lambda: not ocirt.ids())
+    own = cgroups_path("svc").strip("/")
+    wait_for(lambda: not [each for top in hierarchies() for each in (top / own).glob("*/")])
+    assert (mounts(), os.listdir(ocirt.root), os.listdir(temporary)) == (before, [], [])
     running.stdout.close()

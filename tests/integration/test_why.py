@@ -145,6 +145,58 @@ def test_result_of_the_library(image, runtime):
         return library.run(config=config, rootfs=image, runtime=runtime, **more)
 
     assert str(run("sh", "-c", "exit 4").why) == "exit status 4"
-    assert run("sh", "-c", "exec tail /dev/zero").why.kind == "oom"
+    why = run("sh", "-c", "exec tail /dev/zero").why
+    assert (why.kind, why.memory_limit) == ("oom", 16 << 20) and 8 << 20 < why.memory_peak <= 16 << 20
+    why = run("sh", "-c", "tail /dev/zero; exit 3").why
+    assert (why.kind, why.oom_kills, why.memory_limit) == ("exit", 1, 16 << 20)
+    assert "has killed a process of the container because memory ran out (limit 16777216 bytes, peak " in str(why)
+    with pytest.raises(library.TimeoutExpired) as caught:
+        run("sleep", "60", timeout=0.3)
+    assert (caught.value.why.kind, caught.value.why.signal) == ("timeout", 9)
+    assert str(caught.value.why) == "time-out: it had not ended after 0.3 s, and was killed"
     assert run("yes", max_output=10).why.kind == "output"
     assert run("sh", "-c", "kill -9 $$; exit 3").why.exit_code == 3
+
+
+FORKS = ["sh", "-c", "sleep 5 & sleep 5 & sleep 5 & sleep 5 & exit 2"]
+
+
+@pytest.mark.cgroups
+@pytest.mark.parametrize("from_a_pool", (False, True))
+def test_result_names_the_limit_of_processes(image, runtime, from_a_pool):
+    config = config_for(*FORKS, cgroup=cgroups_path("why"), processes=3)
+    if from_a_pool:
+        with library.Pool(config, rootfs=image, size=1, runtime=runtime) as pool:
+            why = pool.run(FORKS).why
+    else:
+        why = library.run(config=config, rootfs=image, runtime=runtime).why
+    assert (why.kind, why.exit_code, why.pids_limit) == ("exit", 2, 3) and why.pids_refused >= 1
+    assert "the limit of processes (3) has refused a new one" in str(why)
+
+
+@pytest.mark.cgroups
+def test_processes_refused_to_a_program_that_succeeds_need_no_explanation(image, runtime):
+    config = config_for("sh", "-c", "(sleep 1 & sleep 1 & sleep 1 & sleep 1 &) 2>/dev/null; exit 0", processes=3)
+    result = library.run(config=config, rootfs=image, runtime=runtime)
+    assert (result.returncode, str(result.why), result.why.pids_refused) == (0, "exit status 0", 0)
+
+
+def test_result_names_the_system_call(image, runtime):
+    """As far as the kernel's log does: see test_seccomp."""
+    config = config_for("mkdir", "/tmp/x", cgroup=cgroups_path("why"))
+    config["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"}],
+    }
+    why = library.run(config=config, rootfs=image, runtime=runtime).why
+    assert (why.kind, why.signal) == ("seccomp", 31) and why.system_call in ("", "mkdir", "mkdirat")
+    assert str(why).endswith(why.system_call or "not known which")
+
+
+@pytest.mark.cgroups
+def test_result_names_the_limit_of_the_disk(image, runtime):
+    box = library.Sandbox(image, disk="1m", cgroup=cgroups_path("why"), runtime=runtime)
+    why = box.run(["sh", "-c", "cat /dev/zero > /tmp/x"]).why
+    assert (why.kind, why.exit_code, why.disk_limit) == ("exit", 1, 1 << 20)
+    assert str(why) == "exit status 1; its disk is full (limit 1048576 bytes)"
+    assert box.run(["sh", "-c", "echo x > /tmp/x"]).why.disk_limit == 0

@@ -216,6 +216,9 @@ def test_the_facts(spec):
         "cpu_hierarchy": "/sys/fs/cgroup/cpu",
         "cpu_path": "/c1",
         "cpu_file": "cpu.stat",
+        "pids_hierarchy": "/sys/fs/cgroup/pids",
+        "pids_path": "/c1",
+        "pids_file": "pids.events",
     }
 
 

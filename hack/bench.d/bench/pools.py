@@ -30,12 +30,14 @@ COLD, POOL = "ocirt.run", "Pool.run"
 
 @contextmanager
 def with_usr(place: Path) -> Iterator[Path]:
-    """A root file system with the host's /usr in it, read-only, for the host's Python."""
+    """A root file system with the host's /usr in it, read-only, for the host's Python and what Debian has put there."""
     root = place / "with-usr"
     for name in ("proc", "dev", "tmp", "etc", "usr"):
         (root / name).mkdir(parents=True)
     for name in ("bin", "lib", "lib64"):
         (root / name).symlink_to(f"usr/{name}")
+    # Debian's numpy finds its libblas.so.3 through a link there.
+    shutil.copytree("/etc/alternatives", root / "etc/alternatives", symlinks=True)
     subprocess.run(["mount", "--bind", "-o", "ro", "/usr", root / "usr"], check=True)
     try:
         yield root
@@ -56,8 +58,7 @@ def peers(place: Place, program: Sequence[str], rootfs: Path) -> dict[str, Calla
         found["podman run"] = command("podman", "run", "--rm", "--network", "none", "--rootfs", f"{rootfs}:O", *program)
     if shutil.which("crun"):
         config = {**place.spec, "process": {**place.spec["process"], "args": list(program)}}
-        bundle = place.bundle("crun-pool", config)
-        bundle.save(f"{PARENT}/crun-pool", root={"path": str(rootfs), "readonly": True})
+        bundle = place.bundle("crun-pool", config).save("crun-pool", root={"path": str(rootfs), "readonly": True})
         found["crun run"] = command("crun", "--root", place.path / "crun", "run", "--bundle", bundle.path, "pool")
     return found
 

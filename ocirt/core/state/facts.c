@@ -13,17 +13,25 @@ int is_paused(const struct program *p) {
          read_cgroup(f->freezer_hierarchy, f->freezer_path, f->paused_file, text, sizeof text) > 0 && *text == '1';
 }
 
-int64_t oom_kills(const struct program *p) {
-  const struct facts *f = &p->facts;
+// The number after the word `key` in a file of a cgroup; 0 if there is none.
+static int64_t counted(const char *hierarchy, const char *path, const char *file, const char *key) {
   char text[1024];
-  if (!p->base || !*f->oom_file) return 0;
-  if (read_cgroup(f->memory_hierarchy, f->memory_path, f->oom_file, text, sizeof text) <= 0) return 0;
-  size_t length = strlen(f->oom_key);
+  if (!*file || read_cgroup(hierarchy, path, file, text, sizeof text) <= 0) return 0;
+  size_t length = strlen(key);
   int64_t number;
   for (char *rest = text, *line; (line = next_line(&rest));)
-    if (!strncmp(line, f->oom_key, length) && line[length] == ' ' && !parse_number(line + length + 1, &number))
-      return number;
+    if (!strncmp(line, key, length) && line[length] == ' ' && !parse_number(line + length + 1, &number)) return number;
   return 0;
+}
+
+int64_t oom_kills(const struct program *p) {
+  const struct facts *f = &p->facts;
+  return p->base ? counted(f->memory_hierarchy, f->memory_path, f->oom_file, f->oom_key) : 0;
+}
+
+int64_t pids_refused(const struct program *p) {
+  const struct facts *f = &p->facts;
+  return p->base ? counted(f->pids_hierarchy, f->pids_path, f->pids_file, "max") : 0;
 }
 
 int64_t memory_peak(const struct program *p) {

@@ -5,6 +5,7 @@
 
 int is_paused(const struct program *program);
 int64_t oom_kills(const struct program *program);
+int64_t pids_refused(const struct program *p); // how often the limit of processes has refused a new one
 int64_t memory_peak(const struct program *program); // bytes; 0: not counted
 
 void note_throttling(const struct program *program); // records what the cgroup says of it

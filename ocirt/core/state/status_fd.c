@@ -30,7 +30,9 @@ void put_end(struct buffer *to, const struct program *program, int status, const
   int signal = status & 0x7f;
   int64_t kills = oom_kills(program), peak = memory_peak(program);
   format(to, "{\"%s\":%d", signal ? "signal" : "exitCode", signal ? signal : status >> 8);
+  int64_t refused = status ? pids_refused(program) : 0; // a program that succeeds need not be explained
   if (kills) format(to, ",\"oomKills\":%l", kills);
+  if (refused) format(to, ",\"pidsRefused\":%l", refused);
   format(to, ",\"cpuMicroseconds\":%l,\"memoryPeak\":%l", microseconds(usage->ru_utime) + microseconds(usage->ru_stime),
       peak ? peak : (int64_t)usage->ru_maxrss * 1024);
   put_clock(to);

@@ -38,7 +38,9 @@ class Facts(Record):
     The others name files of cgroups. The container is paused while ``paused_file`` of the cgroup ``freezer_path`` says 1.
     In ``oom_file`` of the cgroup ``memory_path``, the number after the word ``oom_key`` says how many processes the kernel
     has killed because memory ran out. ``peak_file`` says how much memory was in use at most. ``cpu_file`` of the cgroup
-    ``cpu_path`` says how often a quota has held the container back. A file that is empty does not exist.
+    ``cpu_path`` says how often a quota has held the container back. After the word
+    ``max``, ``pids_file`` of the cgroup ``pids_path`` says how often the limit of processes has refused a new one. A file
+    that is empty does not exist.
     """
 
     fields = dict.fromkeys(
@@ -60,6 +62,9 @@ class Facts(Record):
             "cpu_hierarchy",
             "cpu_path",
             "cpu_file",
+            "pids_hierarchy",
+            "pids_path",
+            "pids_file",
         ),
         "text",
     )
