@@ -8,7 +8,7 @@ import struct
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -165,6 +165,13 @@ class Bundle:
         linux = members.get("linux")
         self.resources = linux.get("resources") or {} if isinstance(linux, dict) else {}
         self.config = memfd("config.json", data)
+
+    def renamed(self, old: str, new: str) -> Bundle:
+        """The same with ``new`` wherever the config, which is a dict, has ``old``."""
+        assert self.config is not None
+        found = copy(self)
+        found.config = memfd("config.json", contents(self.config).replace(old.encode(), new.encode()))
+        return found
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if is_finalizing():  # the kernel closes what is open

@@ -155,9 +155,10 @@ class Reserve:
                 "warm", warm, "an interpreter and its first program: ['python3', '-c', 'import numpy']"
             )
         self._shared: Bundle | None = None
+        self._id_of_all = lifecycle.new_id()
         if isinstance(config, Mapping):
             self.config = self._with_program(config)
-            self._shared = None if self._cgroup() else Bundle(None, self.config, rootfs)
+            self._shared = Bundle(None, self._with_own_cgroup(self._id_of_all), rootfs)
         self._owner, self._lock = os.getpid(), threading.Lock()
         self._waiting: deque[Waiting] = deque()
         self._leaving: deque[Supervisor] = deque()
@@ -166,7 +167,8 @@ class Reserve:
     @property
     def resources(self) -> Mapping[str, Any]:
         """The limits of a container."""
-        linux = self.config.get("linux")
+        config = self.config if self.sandbox is None else self.sandbox.config(["unused"])
+        linux = config.get("linux")
         return linux.get("resources") or {} if isinstance(linux, Mapping) else {}
 
     # ---- making containers ----
@@ -178,26 +180,27 @@ class Reserve:
         args = [self.warm[0], "-c", f"{self.warm[2]}\n{WAITING}"]
         return {**config, "process": {**(config.get("process") or {}), "args": args}}
 
-    def _cgroup(self) -> str:
+    def _with_own_cgroup(self, id: str) -> dict[str, Any]:
         linux = self.config.get("linux")
         path = linux.get("cgroupsPath") if isinstance(linux, Mapping) else None
-        return path if isinstance(path, str) else ""
+        if not isinstance(path, str) or not path:
+            return self.config
+        slice, colon, rest = path.partition(":")
+        own = f"{slice}:{rest.partition(':')[0]}:{id}" if colon else f"{path.rstrip('/')}/{id}"
+        return {**self.config, "linux": {**self.config["linux"], "cgroupsPath": own}}
 
     def _bundle(self, id: str) -> tuple[Bundle, Session | None]:
         """What a container is made from, and its files."""
         if self.sandbox is not None:
             session = Session(self.sandbox, is_late=True)
             return session.bundle(self.runtime, change=self._with_program), session
-        if self._shared is not None:
-            return self._shared, None
-        path = self._cgroup()
-        slice, colon, rest = path.partition(":")
-        own = f"{slice}:{rest.partition(':')[0]}:{id}" if colon else f"{path.rstrip('/')}/{id}"
-        config = {**self.config, "linux": {**self.config["linux"], "cgroupsPath": own}}
-        return Bundle(None, config, self.rootfs), None
+        # The config is checked and written once. A container's differs in the name of its cgroup alone.
+        assert self._shared is not None
+        return self._shared.renamed(self._id_of_all, id), None
 
     def _make(self) -> Waiting:
         """Start the making of a container, and do not wait for it."""
+        self.check()
         id = lifecycle.new_id()
         (bundle, session), ends = self._bundle(id), list[int]()
         try:
@@ -215,8 +218,7 @@ class Reserve:
             return waiting
         finally:
             close_all(ends)
-            if bundle is not self._shared:
-                bundle.close()
+            bundle.close()
 
     def check(self) -> None:
         """:raises OcirtError: the pool is closed, or belongs to another process."""
@@ -298,8 +300,8 @@ class Reserve:
 
     def take(self, deadline: float | None) -> Operation[Waiting]:
         """A container that is ready: the one that waits longest, or a new one."""
-        self.check()
         while True:
+            self.check()  # before the lock, which a thread may have held when this process was forked
             with self._lock:
                 found = self._waiting.popleft() if self._waiting else self._make()
             try:
