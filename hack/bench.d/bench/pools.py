@@ -5,18 +5,19 @@ pool, and from a warm pool, beside other tools that run one program in a contain
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import TREE, BenchError
-from .place import PARENT, Place, described, open_place
+from .place import PARENT, Place, described, for_crun, open_place
 
 if TYPE_CHECKING:
     import ocirt
@@ -49,17 +50,32 @@ def peers(place: Place, program: Sequence[str], rootfs: Path) -> dict[str, Calla
     """Other tools that are installed: their name -> what runs the program once."""
 
     def command(*words: object) -> Callable[[], object]:
-        return lambda: subprocess.run(list(map(str, words)), stdin=-3, stdout=-3, stderr=-3, check=True)
+        environment = {**os.environ, "CONTAINERS_CONF": str(place.path / "containers.conf")}
+
+        def run() -> None:
+            done = subprocess.run(
+                list(map(str, words)), stdin=-3, stdout=-3, stderr=subprocess.PIPE, env=environment, text=True
+            )
+            if done.returncode:
+                raise BenchError(f"{words[0]}: exit status {done.returncode}: {done.stderr.strip()[-300:]}")
+
+        return run
 
     found: dict[str, Callable[[], object]] = {}
     if shutil.which("bwrap"):
         found["bwrap"] = command("bwrap", "--unshare-all", "--ro-bind", rootfs, "/", "--proc", "/proc", *program)
     if shutil.which("podman"):
-        found["podman run"] = command("podman", "run", "--rm", "--network", "none", "--rootfs", f"{rootfs}:O", *program)
+        # A root without CAP_SYS_RESOURCE may not raise limits to podman's own.
+        (place.path / "containers.conf").write_text("[containers]\ndefault_ulimits = []\n")
+        own = ("--root", place.path / "podman", "--runroot", place.path / "podman-run", "--cgroup-manager", "cgroupfs")
+        usr = ("--volume", "/usr:/usr:ro") if (rootfs / "usr").is_mount() else ()  # an overlay shows no mounts below it
+        run = ("run", "--rm", "--network", "none", "--cgroup-parent", PARENT, *usr, "--rootfs", f"{rootfs}:O")
+        found["podman run"] = command("podman", *own, *run, *program)
     if shutil.which("crun"):
         config = {**place.spec, "process": {**place.spec["process"], "args": list(program)}}
-        bundle = place.bundle("crun-pool", config).save("crun-pool", root={"path": str(rootfs), "readonly": True})
-        found["crun run"] = command("crun", "--root", place.path / "crun", "run", "--bundle", bundle.path, "pool")
+        name = f"crun-{rootfs.name}"
+        bundle = place.bundle(name, config).save(name, root={"path": str(rootfs), "readonly": True})
+        found["crun run"] = command("crun", "--root", place.path / "crun", "run", "--bundle", bundle.path, name)
     return found
 
 
@@ -119,15 +135,15 @@ def measure(place: Place, runtime: ocirt.Runtime, imports: str, rounds: int, pau
 
 def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="hack/bench-pool")
-    parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--pause", type=float, default=0.05, help="seconds between two runs, in which pools fill up")
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--pause", type=float, default=0.2, help="seconds between two runs, in which pools fill up")
     parser.add_argument("--import", dest="imports", default="numpy", help="the module that the second program imports")
     options = parser.parse_args(words)
     sys.path.insert(0, str(TREE))
     import ocirt
 
     try:
-        with open_place() as place:
+        with open_place() as place, for_crun() if shutil.which("crun") else nullcontext():
             for name in ("proc", "dev", "tmp"):
                 (place.rootfs / name).mkdir(exist_ok=True)
             runtime = ocirt.Runtime(root=str(place.path / "state"), environment={"OCIRT_CACHE": str(place.cache)})
