@@ -16,7 +16,9 @@ def restrict(linux: "Linux", request: "Request") -> "list[Step]":
 
     :raises ConfigError: a path is not absolute.
     """
-    readonly, masked = _absolute(linux.readonly_paths, request), _absolute(linux.masked_paths, request)
+    # Rootfs.finish has made the root itself read-only.
+    readonly = _absolute([path for path in linux.readonly_paths if not path.is_path("/")], request)
+    masked = _absolute(linux.masked_paths, request)
     steps: list[Step] = [ReadonlyPath(at, "config-linux.md#readonly-paths", path=path) for at, path in readonly]
     return steps + [MaskPath(at, "config-linux.md#masked-paths", path=path) for at, path in masked]
 

@@ -101,7 +101,7 @@ class Rootfs:
         if location.is_empty():
             raise ConfigError(location.path, '""', "the path of a directory")
         self.path = self.beneath_bundle(location)
-        self.readonly = config.root.readonly
+        self.readonly = _readonly(config)
         propagation = config.linux.rootfs_propagation
         name = "" if propagation is None else propagation.read()
         if name not in PROPAGATIONS:
@@ -262,9 +262,21 @@ class Rootfs:
         """The step of init that sets the root's attributes, if any."""
         if not self.readonly and not self.after:
             return []
-        at, section = ("root.readonly", ROOT) if self.readonly else ("linux.rootfsPropagation", PROPAGATION)
+        at, section = self.readonly or ("linux.rootfsPropagation", PROPAGATION)
         attributes = RDONLY if self.readonly else 0
         return [SetMountAttributes(at, section, target="/", set=attributes, propagation=self.after)]
+
+
+def _readonly(config: "Config") -> "tuple[str, str] | None":
+    """What makes the root read-only: its JSON path, and the section of the specification. A bind over the root, as
+    other read-only paths have, would change nothing: no path leads to it.
+    """
+    if config.root.readonly:
+        return "root.readonly", ROOT
+    for path in config.linux.readonly_paths:
+        if path.is_path("/"):
+            return path.path, "config-linux.md#readonly-paths"
+    return None
 
 
 def split(text: str) -> list[str]:

@@ -126,6 +126,18 @@ def test_masked_and_readonly_paths(ocirt, bundle):
     assert (bundle.rootfs / "y").exists()
 
 
+def test_a_readonly_path_that_is_the_root(ocirt, bundle):
+    """As with runc and crun, the mount of the root, not those below it."""
+    bundle.config["root"]["readonly"] = False
+    bundle.config["linux"]["readonlyPaths"] += ["/"]
+    out = run(
+        ocirt,
+        bundle,
+        "touch /x /tmp/x 2>&1; touch /dev/shm/x && echo writable; cut -d' ' -f5 /proc/self/mountinfo | grep -cx /",
+    )
+    assert out.count("Read-only") == 2 and out.endswith("writable\n1\n"), out
+
+
 def test_readonly_root(ocirt, bundle):
     """config.md, Root: readonly."""
     assert "Read-only" in run(ocirt, bundle, "touch /x 2>&1; touch /dev/shm/x && echo writable")
