@@ -5,7 +5,7 @@ import os
 
 from ..errors import OcirtError, RequestError, reason
 from ..images.image import Image
-from ..images.store import remove_tree
+from ..library.remove import remove_tree
 from ..images.unpack import SIZE_MAX
 from . import spec
 from .store import runtime_of, store_of

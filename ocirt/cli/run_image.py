@@ -6,7 +6,8 @@ import sys
 
 from ..errors import RequestError
 from ..failures import NoImage
-from ..images import containers, remove
+from ..images import containers
+from ..library import remove
 from ..images.image import Image
 from ..images.names import is_digest
 from ..images.process import settings_of

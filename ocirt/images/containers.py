@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from ..errors import StateError
+from ..library.remove import remove_tree
 from .image import Image
-from .store import Store, remove_tree
+from .store import Store
 
 RECORD = "container.json"
 

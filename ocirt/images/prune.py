@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from .. import state_dir
 from ..failures import ImageError
+from ..library.remove import remove_tree
 from ..library.runtime import default_root
 from . import containers, documents
 from .documents import Manifest
-from .store import Path, Store, remove_tree
+from .store import Path, Store
 
 STATE_FILES = ("config.json", "state.json")
 """Files of a container's state directory that name the layers of its root file system."""

@@ -34,9 +34,9 @@ from typing import Any
 
 from ..errors import reason
 from ..failures import ImageError
+from ..library.remove import remove_tree
 from ..state_dir import acts_for_user
 from .names import is_digest
-from .remove import remove_tree as remove_tree
 
 Path = str | os.PathLike[str]
 

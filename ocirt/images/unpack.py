@@ -19,11 +19,12 @@ from ..errors import OcirtError
 from ..failures import ImageError
 from ..library import lifecycle
 from ..library.blocking import drive
+from ..library.remove import remove_tree
 from ..library.runtime import Runtime
 from ..library.sandbox import BIND_OPTIONS, sandbox
 from ..library.streams import PIPE, Output, Streams
 from ..packages import load
-from .store import Store, remove_tree
+from .store import Store
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "unpacker.py")
 CAPABILITIES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_SETFCAP", "CAP_SYS_CHROOT"]

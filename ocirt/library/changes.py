@@ -15,7 +15,8 @@ from ..images.layer_tar import Archive
 from ..images.node import shown
 from ..images.overlay import TRUSTED, USER, Change, Entry, open_layers, walk
 from .arguments import Size, size
-from .inside import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, SIZE_MAX, openat2, remove_tree, told
+from .inside import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, SIZE_MAX, openat2, told
+from .remove import remove_beneath
 from .session import Session
 
 DIFF_MAX = 1 << 20
@@ -167,7 +168,7 @@ def _apply(target: int, path: str, entry: Entry, limit: int) -> None:
     try:
         node = entry.node
         if node is None:
-            remove_tree(parent, name)
+            remove_beneath(parent, name)
         elif node.is_directory:
             _make_directory(parent, name)
         elif stat.S_ISLNK(node.status.st_mode):
@@ -204,7 +205,7 @@ def _put(parent: int, hidden: str, name: str) -> None:
     try:
         os.rename(hidden, name, src_dir_fd=parent, dst_dir_fd=parent)
     except IsADirectoryError:
-        remove_tree(parent, name)
+        remove_beneath(parent, name)
         os.rename(hidden, name, src_dir_fd=parent, dst_dir_fd=parent)
 
 

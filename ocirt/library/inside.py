@@ -21,6 +21,7 @@ from errno import EAGAIN, ELOOP, EXDEV
 from ..errors import reason
 from ..failures import FileError
 from .arguments import Size, size
+from .remove import remove_beneath
 
 SYS_OPENAT2 = 437
 RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x01, 0x02, 0x08, 0x10
@@ -28,8 +29,6 @@ OPEN_HOW = struct.Struct("=QQQ")
 """struct open_how of linux/openat2.h: flags, mode, resolve."""
 RETRIES = 100
 """How often to repeat a lookup that the kernel gives up because of renames meanwhile (EAGAIN)."""
-DEPTH_MAX = 512
-"""How many directories deep a tree is removed: each needs a descriptor."""
 SIZE_MAX = 64 << 20
 NAMES_MAX = 100_000
 
@@ -253,44 +252,9 @@ class Files:
                 raise FileError("remove / in the sandbox: the root stays", path)
             directory = self._open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                remove_tree(directory, name)
+                remove_beneath(directory, name)
             finally:
                 os.close(directory)
-
-
-def remove_tree(directory: int, name: str) -> None:
-    """Remove the file or directory ``name`` of an open directory, without following any link.
-
-    :raises OSError: this fails.
-    """
-    if not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-        os.unlink(name, dir_fd=directory)
-        return
-    levels: list[tuple[int, str, list[str]]] = []
-    try:
-        _enter(levels, directory, name)
-        while levels:
-            fd, own, names = levels[-1]
-            if not names:
-                levels.pop()
-                os.close(fd)
-                os.rmdir(own, dir_fd=levels[-1][0] if levels else directory)
-                continue
-            each = names.pop()
-            try:
-                os.unlink(each, dir_fd=fd)
-            except IsADirectoryError:
-                _enter(levels, fd, each)
-    finally:
-        for fd, _, _ in levels:
-            os.close(fd)
-
-
-def _enter(levels: list[tuple[int, str, list[str]]], directory: int, name: str) -> None:
-    if len(levels) == DEPTH_MAX:
-        raise OSError(ELOOP, f"more than {DEPTH_MAX} directories in each other")
-    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    levels.append((fd, name, os.listdir(fd)))
 
 
 def _content(fd: int, path: str, limit: int) -> bytes:

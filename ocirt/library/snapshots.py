@@ -15,7 +15,7 @@ from weakref import finalize
 
 from ..errors import OcirtError, reason
 from .description import Description
-from .inside import DEPTH_MAX, remove_tree
+from .remove import LEVELS_MAX, remove_tree
 from .session import EXECUTABLE, Session
 
 CHUNK = 1 << 20
@@ -30,7 +30,7 @@ class Snapshot:
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
-        self._removed = finalize(self, _remove, directory)
+        self._removed = finalize(self, remove_tree, directory)
 
     def close(self) -> None:
         """Remove the layers."""
@@ -38,16 +38,6 @@ class Snapshot:
 
     def layer(self, number: int) -> str:
         return os.path.join(self.directory, str(number))
-
-
-def _remove(directory: str) -> None:
-    above, name = os.path.split(directory)
-    with suppress(FileNotFoundError):
-        fd = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            remove_tree(fd, name)
-        finally:
-            os.close(fd)
 
 
 def take(session: Session, directory: str | os.PathLike[str]) -> Snapshot:
@@ -103,8 +93,8 @@ def _copy_tree(source: str, target: str) -> None:
                 if not stat.S_ISDIR(os.fstat(held).st_mode):
                     _copy_file(held, below, name)
                     continue
-                if len(levels) == DEPTH_MAX:
-                    raise OcirtError(f"snapshot: found more than {DEPTH_MAX} directories in each other")
+                if len(levels) == LEVELS_MAX:
+                    raise OcirtError(f"snapshot: found more than {LEVELS_MAX} directories in each other")
                 os.mkdir(name, 0o700, dir_fd=below)
                 inner = os.open(f"/proc/self/fd/{held}", flags)
                 levels.append((inner, os.open(name, flags | os.O_NOFOLLOW, dir_fd=below)))

@@ -72,12 +72,13 @@ def test_a_pool_of_a_users_sandbox(user, rootfs):
 
 
 def test_an_open_sandbox_of_a_user(user, rootfs):
-    """Several commands, files, and orphans, which are reaped."""
+    """Several commands, files, orphans, which are reaped, and a directory that its owner has closed, which is removed."""
     program = """
         with ocirt.Sandbox(rootfs, runtime=runtime, **unlimited).open() as live:
             live.files.write("/tmp/x", "x")
             assert live.run(["sh", "-c", "cat /tmp/x; (sleep 0.01 &); echo y > /tmp/y"]).text == "x"
-            live.run(["sleep", "0.2"])
+            live.run(["sh", "-c", "mkdir -p /tmp/closed/folder; touch /tmp/closed/x; chmod 500 /tmp/closed"], check=True)
+            live.files.remove("/tmp/closed")
             print(live.run(["sh", "-c", "cat /proc/[0-9]*/status | grep -c ^State:.Z"]).text)
             print(sorted(each.path for each in live.changes))
         print(live.files["/tmp/y"], ocirt.Container.list(runtime=runtime))
