@@ -5,8 +5,8 @@ import os
 
 from ..errors import OcirtError, RequestError, reason
 from ..images.image import Image
-from ..library.remove import remove_tree
 from ..images.unpack import SIZE_MAX
+from ..library.remove import remove_tree
 from . import spec
 from .store import runtime_of, store_of
 

@@ -7,11 +7,11 @@ import sys
 from ..errors import RequestError
 from ..failures import NoImage
 from ..images import containers
-from ..library import remove
 from ..images.image import Image
 from ..images.names import is_digest
 from ..images.process import settings_of
 from ..images.volumes import mounts_of
+from ..library import remove
 from ..model.request import checked_id
 from . import spec
 from .create import execute

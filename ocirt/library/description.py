@@ -18,9 +18,11 @@ from .runtime import Runtime
 from .sandbox import BIND_OPTIONS, NOBODY, sandbox
 from .submounts import readonly_binds
 
-LOWER, SIZE = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.size"
+LOWER, SIZE, SCRATCH = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.size", "org.ocirt.rootfs.scratch"
 OVERLAYS, RECEIVER = "org.ocirt.rootfs.overlays", "org.ocirt.rootfs.receiver"
 LATER, REAP = "org.ocirt.rootfs.later", "org.ocirt.rootfs.reap"
+SCRATCH_BESIDE_DISK = 64 << 20
+"""Bytes of /dev/shm, and of /tmp if the root is read-only, for a sandbox whose changes lie on disk."""
 INITIAL_MAP = ["0", "0", "4294967295"]
 
 
@@ -100,6 +102,7 @@ class Description:
         cpus: float | None = 1.0,
         processes: int | None = 64,
         disk: Size = 64 << 20,
+        disk_in: str | os.PathLike[str] | None = None,
         timeout: float | None = 60,
         files: Mapping[str, bytes | str | Bind | Copy] | None = None,
         readonly: bool = False,
@@ -122,6 +125,8 @@ class Description:
         :param cpus: seconds of CPU time in each second. ``None``: no limit.
         :param processes: the most processes and threads. ``None``: no limit.
         :param disk: the most bytes of what programs write, in memory.
+        :param disk_in: a directory where that lies instead of in memory, of a file system with project quotas. Only root
+            may set these.
         :param timeout: seconds for a run. ``None``: no limit.
         :param files: what is put into the sandbox, by paths in it: the content of a file, as bytes or text; a
             :class:`ocirt.Bind`; a :class:`ocirt.Copy`.
@@ -146,7 +151,8 @@ class Description:
         self.timeout = None if timeout is None else arguments.seconds("timeout", timeout)
         self.limits, self.readonly = checked(limits), readonly
         self._image, self.layers = _image(rootfs)
-        self._disk = arguments.size("disk", disk)
+        self.disk = arguments.size("disk", disk)
+        self.disk_in = None if disk_in is None else os.path.realpath(disk_in)
         self._user = (user, user) if isinstance(user, int) else (user[0], user[1])
         if os.geteuid() != 0:
             self._user = 0, 0
@@ -156,7 +162,7 @@ class Description:
             "processes": processes,
             "files": open_files,
             "hostname": hostname,
-            "scratch": self._disk,
+            "scratch": self.disk if disk_in is None else SCRATCH_BESIDE_DISK,
             "landlock": landlock,
             "coresched": coresched,
         }
@@ -235,7 +241,7 @@ class Description:
         found["annotations"] = {
             **found.get("annotations", {}),
             LOWER: ":".join([_escaped(layer) for layer in self.layers]),
-            SIZE: str(self._disk),
+            SIZE: str(self.disk),
             OVERLAYS: str(1 + len(self.copies)),
         }
         return applied(self.net, found)

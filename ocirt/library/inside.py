@@ -86,10 +86,11 @@ class Files:
 
     :param roots: descriptors of the roots of the file systems, by their paths in the container. This object owns them.
     :param owner: uid and gid of what is written.
+    :param disk: what must last as long as the files.
     """
 
-    def __init__(self, roots: Mapping[str, int], owner: tuple[int, int]) -> None:
-        self._roots, self._owner = dict(roots), owner
+    def __init__(self, roots: Mapping[str, int], owner: tuple[int, int], disk: object = None) -> None:
+        self._roots, self._owner, self._disk = dict(roots), owner, disk
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if not is_finalizing():
@@ -102,6 +103,7 @@ class Files:
         """Let the files go: what is in memory is freed as soon as no container has it."""
         while self._roots:
             os.close(self._roots.popitem()[1])
+        self._disk = None
 
     def __getitem__(self, path: str) -> bytes:
         return self.read(path)

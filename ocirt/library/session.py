@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from .description import LATER, REAP, RECEIVER, Description
+from .description import LATER, REAP, RECEIVER, SCRATCH, SIZE, Description
 from .inside import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, Files, openat2
 from .lending import Lender
 from .lifecycle import Bundle
+from .quota import Disk
 from .runtime import Runtime
 
 TMP_MODE = 0o1777
@@ -46,6 +47,7 @@ class Session:
         self.sandbox, self._is_live, self._is_late = sandbox, is_live, is_late
         self.files = Files({}, sandbox.user)
         self.scratch: int | None = None
+        self._disk: Disk | None = None
         self.before: dict[tuple[int, str], tuple[int, int]] = {}
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
@@ -59,16 +61,18 @@ class Session:
 
     def close(self) -> None:
         """Let the changes go. The files close themselves."""
-        held, self.scratch = self.scratch, None
+        held, self.scratch, self._disk = self.scratch, None, None
         if held is not None:
             os.close(held)
 
     def reached_limit(self) -> int:
-        """The limit of what programs may write, in bytes, if they have written so much; otherwise 0."""
+        """The limit of what programs may write, in bytes, if they have written so much, or as many files as it allows;
+        otherwise 0. A quota shows as the size of a file system, as for df(1).
+        """
         if self.scratch is None:
             return 0
-        space = os.fstatvfs(self.scratch)
-        return 0 if space.f_bavail else space.f_blocks * space.f_frsize
+        space = os.statvfs(f"/proc/self/fd/{self.scratch}/0/upper")
+        return 0 if space.f_bavail and space.f_favail else self.sandbox.disk
 
     def config(self, receiver: str, args: Sequence[str] | None) -> dict[str, Any]:
         """The config.json of this run.
@@ -79,6 +83,10 @@ class Session:
         own = WAITS if self.must_start else [EXECUTABLE]
         found = self.sandbox.config(own if self._is_live else args)
         found["annotations"][RECEIVER] = receiver
+        if self.sandbox.disk_in is not None:
+            self._disk = Disk(self.sandbox.disk_in, self.sandbox.disk)
+            del found["annotations"][SIZE]
+            found["annotations"][SCRATCH] = self._disk.path
         if self._is_live:
             found["mounts"].append(TERMINALS)
             found["annotations"][REAP] = "1"
@@ -130,7 +138,7 @@ class Session:
         within = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
         for path in [*self.sandbox.copies, *(["/tmp"] if self.sandbox.readonly else [])]:
             roots[path] = openat2(root, path, os.O_PATH | os.O_DIRECTORY, within)
-        self.files = Files(roots, self.sandbox.user)
+        self.files = Files(roots, self.sandbox.user, self._disk)
         self._permit(root, roots)
         for path, content in self.sandbox.content.items():
             self.files.write(path, content)

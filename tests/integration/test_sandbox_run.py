@@ -63,6 +63,10 @@ def test_a_root_that_is_read_only(sandbox):
 def test_the_disk_has_a_size(sandbox):
     result = sandbox(disk="1m").run(["sh", "-c", "head -c 3000000 /dev/zero > /tmp/much; wc -c < /tmp/much"])
     assert result.stderr and 0 < int(result.text) <= 1 << 20
+    assert result.why.disk_limit == 1 << 20 and "its disk is full (limit 1048576 bytes)" in str(result.why)
+    result = sandbox(disk="1m").run(["sh", "-c", "n=0; while : > /tmp/$n; do n=$((n + 1)); done"])
+    assert result.why.disk_limit == 1 << 20
+    assert sandbox(disk="1m").run(["true"]).why.disk_limit == 0
 
 
 def test_a_copy_changes_only_when_the_changes_are_applied(sandbox, repo):
