@@ -46,10 +46,9 @@ static unsigned long put_options(struct buffer *page, const struct filesystem *f
 
 // Mounts the file system in `scratch`, which only this process can reach, and clones it: a detached mount.
 static int mount_in(struct run *r, const struct filesystem *f, int scratch, unsigned long with, const char *options) {
-  CLOSING int place = sys_openat2(scratch, PLACE, O_PATH | O_DIRECTORY, RESOLVE_BENEATH);
-  int error = place < 0 ? place : sys_fchdir(place);
-  if (error < 0) return failing(r, "fchdir", error);
-  if ((error = (int)sys5(SYS_mount, f->source, ".", f->type, with, options)) < 0) return failing(r, "mount", error);
+  // The parent of the root is what lies over it. The options may name paths relative to the working directory.
+  int error = (int)sys5(SYS_mount, f->source, "/../" PLACE, f->type, with, options);
+  if (error < 0) return failing(r, "mount", error);
   int clone = sys_open_tree(scratch, PLACE, OPEN_TREE_CLONE);
   return clone < 0 ? failing(r, "open_tree", clone) : clone;
 }
