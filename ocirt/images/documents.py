@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -151,6 +152,25 @@ class Manifest:
         if len(layers) > LAYERS_MAX:
             raise ImageError(f"{at}: found {len(layers)} layers, expected at most {LAYERS_MAX}")
         return cls(descriptor(document.get("config"), f"{at}: config"), tuple(layers))
+
+
+def check_platform(config: Mapping[str, Any], platform: str | None, at: str) -> None:
+    """Compare the platform that an image's config says with the one that the caller wants. An image need not come with
+    an index that says what it is for.
+
+    :param platform: ``None``: this host's, and another one is a warning: the image may be meant for another host.
+    :raises ImageError: the caller has asked for another platform.
+    """
+    system, machine, _ = platform_of(platform)
+    found = config.get("os"), config.get("architecture")
+    if found == (system, machine) or not all(isinstance(each, str) and each for each in found):
+        return
+    said = f"{at}: found an image for {found[0]}/{found[1]}"
+    if platform is not None:
+        raise ImageError(f"{said}, expected one for {system}/{machine}")
+    warnings.warn(
+        f"{said}, and this host is {system}/{machine}: its programs do not run here", RuntimeWarning, stacklevel=2
+    )
 
 
 def diff_ids(config: Mapping[str, Any], count: int, at: str) -> tuple[str, ...]:

@@ -144,9 +144,9 @@ class Image:
         limit = size("max_size", max_size)
         names.platform_of(platform)
         with chosen.adding(), sources.opened(path) as source:
-            digest, kind, tags = sources.load(source, chosen, reference, platform)
+            digest, kind, tags = sources.load(source, chosen, reference, platform, limit)
             image = cls._opened(chosen, "", digest, limit, runtime)
-            for each in [given] if given else [str(names.parse(tag)) for tag in tags]:
+            for each in [given] if given else tags:
                 chosen.tag(each, digest, kind)
                 image.name = image.name or each
         return image

@@ -13,7 +13,7 @@ from ..library.remove import remove_tree
 from ..library.runtime import default_root
 from . import containers, documents
 from .documents import Manifest
-from .store import Path, Store
+from .store import Path, Store, hex_of
 
 STATE_FILES = ("config.json", "state.json")
 """Files of a container's state directory that name the layers of its root file system."""
@@ -123,6 +123,9 @@ def _remove(store: Store, blobs: set[str], layers: set[str]) -> Pruned:
     for digest in old_blobs:
         size += os.path.getsize(store.blob(digest))
         os.unlink(store.blob(digest))
+    for blob in _in(store, "diff-ids"):
+        if blob not in blobs:
+            os.unlink(store.at("diff-ids", hex_of(blob)))
     for diff_id in old_layers:
         path = store.temporary()  # a process that is killed here leaves no half of a layer
         os.rename(store.layer(diff_id), path)

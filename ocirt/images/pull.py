@@ -14,7 +14,7 @@ from .documents import Descriptor, Manifest
 from .names import Name
 from .registry import Registry
 from .sources import INDEXES_DEEP
-from .store import Path, Store
+from .store import DOCUMENT_MAX, Path, Store
 from .unpack import unpack
 
 AT_ONCE = 3
@@ -109,7 +109,7 @@ def _add(store: Store, registry: Registry, manifest: Manifest, options: Options)
         with lock:
             options.progress(Progress(phase, each.digest, each.size, count))
 
-    def fetch(each: Descriptor) -> None:
+    def fetch(each: Descriptor, limit: int) -> None:
         received = 0
 
         def written(count: int) -> None:
@@ -118,17 +118,18 @@ def _add(store: Store, registry: Registry, manifest: Manifest, options: Options)
             say("pull", each, received)
 
         chunks: Iterator[bytes] = registry.blob(each, is_over)
-        store.add_blob(chunks, digest=each.digest, size=each.size, written=written)
+        store.add_blob(chunks, digest=each.digest, size=each.size, limit=limit, written=written)
 
     def fetch_and_unpack(each: Descriptor, diff_id: str) -> None:
-        fetch(each)
+        fetch(each, options.max_size)
         if not is_over():
             say("unpack", each, each.size)
             unpack(store, each.digest, diff_id, max_size=options.max_size, runtime=options.runtime)
             say("done", each, each.size)
 
-    fetch(manifest.config)
+    fetch(manifest.config, DOCUMENT_MAX)
     config = documents.parse(store.read(manifest.config.digest), manifest.config.digest)
+    documents.check_platform(config, options.platform, manifest.config.digest)
     ids = documents.diff_ids(config, len(manifest.layers), manifest.config.digest)
     with ThreadPoolExecutor(AT_ONCE, "ocirt-pull") as pool:
         works = [pool.submit(fetch_and_unpack, each, id) for each, id in zip(manifest.layers, ids)]

@@ -5,6 +5,8 @@ The directory of the store is itself an OCI image layout, which other tools can 
 ``oci-layout``, ``index.json``   the images that have a name
 ``blobs/sha256/HEX``             manifests, configs and layers, as they came
 ``layers/HEX``                   layers, each unpacked once: a lower directory of an overlay. HEX is the layer's diff id
+``diff-ids/HEX``                 the diff id of the layer with this blob, once somebody has read the whole blob. So no
+                                 image shows a layer of another one by naming its diff id for a blob of its own
 ``base``                         a lower directory below those of all images, with empty mount points. An overlay is
                                  also mounted at it
 ``containers/ID``                the writable directories of containers that ``ocirt run --image`` has made
@@ -28,7 +30,7 @@ import json
 import os
 import pwd
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,7 +147,9 @@ class Store:
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
         """While one blob, layer or file of the store is written. The caller is in :meth:`adding` or :meth:`removing`."""
-        with _locked(self.at("locks", name), fcntl.LOCK_EX):
+        with ExitStack() as stack:
+            with self.errors():  # a full disk has no room for a name either
+                stack.enter_context(_locked(self.at("locks", name), fcntl.LOCK_EX))
             yield
 
     @contextmanager
@@ -163,7 +167,7 @@ class Store:
             raise failure from None
 
     def _make(self) -> None:
-        if os.path.isfile(self.at("oci-layout")):
+        if os.path.isdir(self.at("diff-ids")):  # which is made last
             return
         os.makedirs(self.path, 0o711, exist_ok=True)
         # Set-user-id programs in layers and the files of containers are not for the host's users.
@@ -171,6 +175,7 @@ class Store:
             os.makedirs(self.at(name), 0o700, exist_ok=True)
         for name in ("", *MOUNT_POINTS):
             os.makedirs(self.at("base", name), 0o755, exist_ok=True)
+        os.makedirs(self.at("diff-ids"), 0o700, exist_ok=True)
 
     def clear_temporary(self) -> None:
         """Remove everything that is being written. Nobody else may hold the store's lock."""
@@ -215,6 +220,7 @@ class Store:
         *,
         digest: str | None = None,
         size: int | None = None,
+        limit: int | None = None,
         written: Callable[[int], None] | None = None,
     ) -> Blob:
         """Add a blob. The caller is in :meth:`adding`.
@@ -222,18 +228,29 @@ class Store:
         :param chunks: its content. Nothing of it is read if the store has the blob.
         :param digest: the digest that it must have; ``None``: any.
         :param size: the size that it must have; ``None``: any.
+        :param limit: the most bytes that it may have; ``None``: any number.
         :param written: is called with the number of bytes of each chunk.
         :raises ImageError: the content has another digest or size, or the store cannot be written.
         """
+        if limit is not None and size is not None and size > limit:
+            raise ImageError(f"blob {digest or ''}: its descriptor says {size} bytes, more than {limit}, the limit")
         if digest is None:
-            return self._write(chunks, None, size, written)
+            return self._write(chunks, None, size, limit, written)
         with self.locked(hex_of(digest)):
             if self.has_blob(digest):
-                return Blob(digest, os.path.getsize(self.blob(digest)))
-            return self._write(chunks, digest, size, written)
+                known = Blob(digest, os.path.getsize(self.blob(digest)))
+                if size is not None and size != known.size:
+                    raise ImageError(f"blob {digest}: has {known.size} bytes, and its descriptor says {size}")
+                return known
+            return self._write(chunks, digest, size, limit, written)
 
     def _write(
-        self, chunks: Iterable[bytes], digest: str | None, size: int | None, written: Callable[[int], None] | None
+        self,
+        chunks: Iterable[bytes],
+        digest: str | None,
+        size: int | None,
+        limit: int | None,
+        written: Callable[[int], None] | None,
     ) -> Blob:
         path, hashed, count = self.temporary(), hashlib.sha256(), 0
         try:
@@ -244,6 +261,8 @@ class Store:
                     count += len(chunk)
                     if size is not None and count > size:
                         raise ImageError(f"blob {digest or ''}: found more than {size} bytes, as its descriptor says")
+                    if limit is not None and count > limit:
+                        raise ImageError(f"blob {digest or ''}: found more than {limit} bytes, the limit")
                     hashed.update(chunk)
                     with self.errors():
                         _write_all(file.fileno(), chunk)
@@ -309,6 +328,19 @@ class Store:
             finally:
                 remove_tree(path)
         return self.layer(diff_id)
+
+    def diff_id_of(self, blob: str) -> str | None:
+        """The diff id of the layer with this blob, ``None`` if nobody has read the whole blob yet."""
+        try:
+            with open(self.at("diff-ids", hex_of(blob)), encoding="ascii", errors="replace") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def keep_diff_id(self, blob: str, diff_id: str) -> None:
+        """Keep what somebody has found by reading the whole blob. The caller is in :meth:`adding`."""
+        with self.errors(), self.replaced("diff-ids", hex_of(blob)) as file:
+            file.append(diff_id.encode())
 
     # ---- names ----
 

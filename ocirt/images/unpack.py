@@ -24,7 +24,7 @@ from ..library.runtime import Runtime
 from ..library.sandbox import BIND_OPTIONS, sandbox
 from ..library.streams import PIPE, Output, Streams
 from ..packages import load
-from .store import Store
+from .store import Store, hex_of
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "unpacker.py")
 CAPABILITIES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_SETFCAP", "CAP_SYS_CHROOT"]
@@ -51,7 +51,16 @@ def unpack(store: Store, blob: str, diff_id: str, *, max_size: int = SIZE_MAX, r
     :returns: the layer's directory.
     :raises ImageError: the archive is broken or hostile, or the disk is full. Nothing of the layer remains.
     """
-    return store.add_layer(diff_id, lambda path: _fill(store, path, blob, diff_id, max_size, runtime or Runtime()))
+    runtime = runtime or Runtime()
+    layer = store.add_layer(diff_id, lambda path: _fill(store, path, blob, diff_id, max_size, runtime))
+    if store.diff_id_of(blob) is None:  # the layer is that of another blob, or of another image
+        with store.locked(hex_of(blob)):
+            if store.diff_id_of(blob) is None:
+                _check(store, blob, diff_id, max_size, runtime)
+    known = store.diff_id_of(blob)
+    if known != diff_id:
+        raise _other(blob, known, diff_id)
+    return layer
 
 
 def copy(
@@ -83,6 +92,23 @@ def _fill(store: Store, path: str, blob: str, diff_id: str, max_size: int, runti
         with store.errors():
             for name in found["opaque"]:
                 _mark_opaque(path, name)
+    store.keep_diff_id(blob, diff_id)
+
+
+def _check(store: Store, blob: str, diff_id: str, max_size: int, runtime: Runtime) -> None:
+    """Let the program read a blob, whose diff id must be this one."""
+    empty = store.temporary()
+    try:
+        with store.errors():
+            os.mkdir(empty, 0o700)
+        _add(store, empty, blob, diff_id, "nothing", max_size, runtime)
+    finally:
+        remove_tree(empty)
+    store.keep_diff_id(blob, diff_id)
+
+
+def _other(blob: str, found: object, expected: str) -> ImageError:
+    return ImageError(f"layer {blob}: found the diff id {found}, expected {expected}")
 
 
 def _add(
@@ -103,7 +129,7 @@ def _add(
     finally:
         remove_tree(root)
     if found.get("diff_id") != diff_id:
-        raise ImageError(f"layer {blob}: found the diff id {found.get('diff_id')}, expected {diff_id}")
+        raise _other(blob, found.get("diff_id"), diff_id)
     if found["skipped"]:
         warnings.warn(
             f"layer {blob}: left out {found['skipped']} device nodes; a container's devices are its config's",

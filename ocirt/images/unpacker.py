@@ -7,8 +7,9 @@ whatever a link or a name in the archive says, it leads to a place in that direc
 
 For a ``layer``, what is written is a lower directory of an overlay: a whiteout is a character device 0/0, and an opaque
 directory has the attribute ``user.overlay.opaque``. For a ``tree`` the directory has the layers below already, and what
-the layer says is removed is removed. The program prints one JSON object: ``diff_id``, ``opaque`` (directories, for
-:mod:`.unpack`), and ``skipped`` (how many device nodes were left out), or ``error``.
+the layer says is removed is removed. For ``nothing`` the archive is only read. The program prints one JSON object:
+``diff_id``, ``opaque`` (directories, for :mod:`.unpack`), and ``skipped`` (how many device nodes were left out), or
+``error``.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ KEPT = ("user.", "security.capability")
 OVERLAY = "user.overlay."
 NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL)
 CHUNK = 1 << 20
+ZEROS = bytes(CHUNK)
 PATH_MAX, ID_MAX = 4000, 2**32 - 2
 DIRECTORY_MODE = 0o755
 """Of a directory that an archive uses and does not contain."""
@@ -181,6 +183,8 @@ class Layer:
             os.link(target, path, follow_symlinks=False)
 
     def write(self, archive: tarfile.TarFile, entry: tarfile.TarInfo, path: str) -> None:
+        if entry.size < 0:  # a sparse file can say so
+            raise Refused(f"found {path!r} with {entry.size} bytes")
         self.size += entry.size
         if self.size > self.limit:
             raise Refused(f"the files of the layer have more than {self.limit} bytes, the limit")
@@ -188,9 +192,13 @@ class Layer:
         assert content is not None
         with open(path, "xb", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             while chunk := content.read(CHUNK):
+                if chunk == ZEROS[: len(chunk)]:  # a hole, which takes no room: a sparse file can have any size
+                    os.lseek(file.fileno(), len(chunk), os.SEEK_CUR)
+                    continue
                 rest = memoryview(chunk)
                 while rest:
                     rest = rest[os.write(file.fileno(), rest) :]
+            os.ftruncate(file.fileno(), entry.size)
 
     def is_directory(self, path: str) -> bool:
         try:
@@ -283,7 +291,14 @@ class Tree(Layer):
                 self.remove_others(name if path == "." else f"{path}/{name}")
 
 
-KINDS = {"layer": Layer, "tree": Tree}
+class Nothing(Layer):
+    """A layer of which only the digest is asked for."""
+
+    def add(self, archive: tarfile.TarFile, entry: tarfile.TarInfo) -> None:
+        pass
+
+
+KINDS = {"layer": Layer, "tree": Tree, "nothing": Nothing}
 
 
 def confine() -> None:
@@ -325,7 +340,7 @@ def unpack(layer: Layer, zstd: Any) -> dict[str, object]:
 
 
 def main(words: list[str]) -> int:
-    """``unpacker.py chown|own layer|tree LIMIT [DIRECTORY of zstandard]``"""
+    """``unpacker.py chown|own layer|tree|nothing LIMIT [DIRECTORY of zstandard]``"""
     zstd: Any = None
     if len(words) > 3:
         sys.path.insert(0, words[3])
@@ -336,7 +351,8 @@ def main(words: list[str]) -> int:
     except Refused as error:
         found = {"error": str(error)}
     except OSError as error:
-        found = {"error": error.strerror or str(error), "errno": error.errno}
+        place = f"{error.filename!r}: " if error.filename else ""
+        found = {"error": place + (error.strerror or str(error)), "errno": error.errno}
     except MemoryError:
         found = {"error": "the layer's archive needs too much memory"}
     except (EOFError, tarfile.TarError, ValueError, RecursionError, lzma.LZMAError) as error:

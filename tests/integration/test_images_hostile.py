@@ -40,6 +40,19 @@ def nothing_left(store):
     return os.listdir(store / "layers") == os.listdir(store / "temporary") == []
 
 
+def sparse(name, size):
+    """A sparse file of so many zeros, and its content in the archive."""
+    made, content = entry(name)[0], b"1\n0\n0\n".ljust(512, b"\0")
+    made.pax_headers = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.name": name,
+        "GNU.sparse.realsize": str(size),
+    }
+    made.size = len(content)
+    return made, content
+
+
 @pytest.fixture
 def outside(tmp_path):
     """A file and a directory of the host that no layer may change."""
@@ -176,14 +189,36 @@ def test_a_bomb_of_zeros_behind_the_archive(load, store):
 
 
 def test_a_sparse_file_counts_as_what_it_becomes(load, store):
-    made, data = entry("x", b"")
-    made.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "x"}
-    made.pax_headers["GNU.sparse.realsize"] = str(1 << 40)
-    content = b"1\n0\n0\n".ljust(512, b"\0")
-    made.size = len(content)
     with pytest.raises(ImageError, match="the limit"):
-        load(layer((made, content)))
+        load(layer(sparse("x", 1 << 40)))
     assert nothing_left(store)
+
+
+def test_a_sparse_file_of_less_than_nothing(load, store):
+    """It would make room for a file of any size."""
+    with pytest.raises(ImageError, match="found 'a' with -1073741824 bytes"):
+        load(layer(sparse("a", -(1 << 30)), sparse("b", 1 << 29)), max_size="1m")
+    assert nothing_left(store)
+
+
+def test_a_sparse_file_takes_no_room(load):
+    """A few bytes of an archive fill no disk. So /var/log/lastlog, for example, stays as small as it was."""
+    made, data = entry("ends", bytes(3 << 20) + b"x" + bytes(5000))
+    (path,) = load(layer(sparse("x", 900 << 20), (made, data)))
+    assert os.path.getsize(f"{path}/x") == 900 << 20 and os.stat(f"{path}/x").st_blocks * 512 < 1 << 20
+    assert open(f"{path}/ends", "rb").read() == data and os.stat(f"{path}/ends").st_blocks * 512 < 2 << 20
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_nobody_gets_a_layer_by_its_diff_id_alone(load, store, first):
+    """Who has not the content of another image's layer cannot see it by claiming that a blob is it."""
+    secret, other = layer(entry("secret", b"x")), layer(entry("y"))
+    load(secret)
+    if not first:  # the store knows what the other blob is
+        load(other)
+    with pytest.raises(ImageError, match=f"found the diff id {digest(other)}, expected {digest(secret)}"):
+        load(other, diff_ids=[digest(secret)])
+    load(secret, compress=bytes, suffix="")  # the same layer, compressed otherwise
 
 
 @pytest.mark.parametrize("content", [b"no archive at all" * 100, gzip.compress(b"x" * 2000, mtime=0)[:-9], b"\x1f\x8bnothing"])
@@ -225,8 +260,33 @@ def test_a_full_disk(tmp_path, runtime):
             with pytest.raises(ImageError, match="(?i)no space left on device"):
                 Image.load(path, store=store, runtime=runtime)
             assert nothing_left(store)
+        subprocess.run(["mount", "-o", "remount,size=40m", store], check=True, timeout=LIMIT)
+        assert len(Image.load(path, store=store, runtime=runtime).layers) == 1
     finally:
         subprocess.run(["umount", store], check=True, timeout=LIMIT)
+
+
+def test_a_full_disk_at_any_moment(tmp_path, runtime):
+    """No room for one more file: whichever file that is, the error says so, and with room the same call succeeds."""
+    store = tmp_path / "small"
+    store.mkdir()
+    path = Layout(tmp_path / "layout").image(layer(entry("a"), entry("b")), layer(entry("c")))
+    failed = 0
+    for files in range(2, 60, 2):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"nr_inodes={files}", "tmpfs", store], check=True, timeout=LIMIT)
+        try:
+            Image.load(path, store=store, runtime=runtime)
+            break
+        except ImageError as error:
+            assert "no space left on device" in str(error).lower()
+            assert not (store / "temporary").exists() or os.listdir(store / "temporary") == []
+            failed += 1
+            if failed % 5 == 0:
+                subprocess.run(["mount", "-o", "remount,nr_inodes=100", store], check=True, timeout=LIMIT)
+                assert len(Image.load(path, store=store, runtime=runtime).layers) == 2
+        finally:
+            subprocess.run(["umount", store], check=True, timeout=LIMIT)
+    assert 5 < failed < 29
 
 
 LOAD = """
