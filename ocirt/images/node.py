@@ -8,6 +8,7 @@ opened, because opening one can have effects.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from errno import EBADF, ENODATA, ENOENT, ENOTSUP
@@ -41,6 +42,10 @@ class Node:
             return cls(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # no file has this name
+                return None
+            raise
 
     def __enter__(self) -> Node:
         return self

@@ -20,6 +20,8 @@ PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ACCOUNTS_MAX = 16 << 20
 """Bytes of /etc/passwd and /etc/group."""
 ID_MAX = 2**32 - 2
+ID_DIGITS = 20
+"""The most that a number is read with: Python refuses one of thousands of digits with an error of its own."""
 LOWER, UPPER, WORK = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.upper", "org.ocirt.rootfs.work"
 IMAGE, STOP_SIGNAL = "org.ocirt.image", "org.opencontainers.image.stopSignal"
 
@@ -44,7 +46,7 @@ def user_of(layers: Sequence[str], text: str) -> User:
     :param layers: directories of the image, the topmost first.
     :raises ImageError: the image has no such user or group.
     """
-    name, colon, group = text.partition(":")
+    name, _, group = text.partition(":")
     accounts, groups = _table(layers, "/etc/passwd", 4), _table(layers, "/etc/group", 3)
     is_number = name.isascii() and name.isdigit()
     # A number is never the name of a user (CVE-2016-3697).
@@ -57,7 +59,7 @@ def user_of(layers: Sequence[str], text: str) -> User:
         raise ImageError(f"image config: config.User: found {text!r}, and /etc/passwd of the image has no user {name}")
     else:
         uid, gid = (_id(each, "/etc/passwd", ":".join(known)) for each in known[2:4])
-    if colon:
+    if group:
         return User(uid, _group(groups, group, text))
     # Without a group the user has all groups that /etc/group says.
     members = (
@@ -89,7 +91,7 @@ def _table(layers: Sequence[str], path: str, fields: int) -> list[list[str]]:
 
 
 def _id(text: str, place: str, whole: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= ID_MAX):
+    if not (text.isascii() and text.isdigit() and len(text) <= ID_DIGITS and int(text) <= ID_MAX):
         raise ImageError(f"image: {place}: found {whole!r}, expected a number up to {ID_MAX}")
     return int(text)
 

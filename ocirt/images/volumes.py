@@ -5,6 +5,7 @@ a commit leaves it out. Each is an overlay of its own over what the image has th
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -22,9 +23,10 @@ def mounts_of(layers: Sequence[str], volumes: Iterable[str], directory: str) -> 
     """
     mounts = list[dict[str, Any]]()
     for number, path in enumerate(sorted(volumes)):
+        path = posixpath.normpath("/" + path.lstrip("/"))
         with find(layers, path) as place:
             pass
-        if place is not None and place.node or path.strip("/") == "":
+        if place is not None and (place.node or not place.path):
             raise ImageError(f"image config: config.Volumes: found {path!r}, which is no directory below the root")
         own = os.path.join(directory, "volumes", str(number))
         for name in ("upper", "work"):

@@ -10,6 +10,7 @@ import pytest
 from ocirt import Image, ImageError, RequestError
 from ocirt.images import credentials, documents, lookup, names
 from ocirt.images.process import config_for, user_of
+from ocirt.images.volumes import mounts_of
 
 
 @pytest.fixture
@@ -45,6 +46,8 @@ GROUP = "staff:x:9:me,you\nusers:x:8:me\nbroken\n"
         ("1234:staff", 1234, 9, ()),
         ("", 0, 0, ()),
         (":staff", 0, 9, ()),
+        ("me:", 7, 8, (9,)),
+        (":", 0, 0, ()),
     ],
 )
 def test_users(layers, text, uid, gid, more):
@@ -60,7 +63,7 @@ def test_a_name_that_is_a_number(layers):
     assert (found.uid, found.gid) == (7, 8)
 
 
-@pytest.mark.parametrize("text", ["you", "me:none", "4294967295", "99999999999"])
+@pytest.mark.parametrize("text", ["you", "me:none", "4294967295", "99999999999", "9" * 5000, "me:" + "9" * 5000])
 def test_unknown_users(layers, text):
     (layers[1] / "etc/passwd").write_text(PASSWD)
     with pytest.raises(ImageError, match="expected a number|has no"):
@@ -83,6 +86,19 @@ def test_a_loop_of_links_ends(layers):
     (layers[1] / "b").symlink_to("a")
     with pytest.raises(ImageError, match="symbolic links"):
         find(layers, "/a")
+
+
+def test_a_link_to_a_name_that_no_file_can_have(layers):
+    (layers[0] / "etc/passwd").symlink_to("x" * 300)
+    assert find(layers, "/etc/passwd") is None
+
+
+@pytest.mark.parametrize("path", ["/", "/.", "/..", "/etc/..", "/nosuch/../..", "/link"])
+def test_a_volume_that_is_the_root(layers, tmp_path, path):
+    """Nothing that the container writes would be in a commit."""
+    (layers[1] / "link").symlink_to("..")
+    with pytest.raises(ImageError, match="config.Volumes: found '.*', which is no directory below the root"):
+        mounts_of(list(map(str, layers)), [path], str(tmp_path))
 
 
 def test_a_file_hides_what_is_below(layers):
