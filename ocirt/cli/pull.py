@@ -1,6 +1,5 @@
 """``ocirt pull``: get an image from a registry."""
 
-import logging
 import os
 from contextlib import contextmanager
 
@@ -50,7 +49,6 @@ def pulled(name: str, store: "Store", runtime: "Runtime", quiet: bool = False, *
     :raises OcirtError: as :meth:`~ocirt.Image.pull`.
     """
     name = str(parse(name))
-    logging.getLogger("oras.logger").setLevel(logging.CRITICAL)  # errors are one line, which ocirt writes
     with shown(not quiet and os.isatty(2), name) as progress:
         return Image.pull(
             name, store=store, runtime=runtime, progress=progress, **{"auth_files": default_files(os.environ), **more}

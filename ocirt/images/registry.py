@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ ATTEMPTS = 4
 """How often the rest of a blob is asked for, if the connection breaks."""
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PARTIAL, OK = 401, 403, 404, 206, 200
 RETRIED = (429, 500, 502, 503, 504)
+WAIT_MAX = 30
+"""Seconds. A registry that wants to be asked again later than that is not waited for: it may say a day."""
 
 
 @dataclass(slots=True)
@@ -165,7 +168,9 @@ class Registry:
             return NoImage(f"{where}: not found{said}")
         if answer.status_code in (UNAUTHORIZED, FORBIDDEN):
             return NoImage(f"{where}: does not exist, or needs other credentials (HTTP {answer.status_code}{said})")
-        return ImageError(f"{where}: HTTP {answer.status_code}{said}")
+        wait = answer.headers.get("Retry-After", "")
+        later = f"; it may be asked again in {wait} seconds" if wait.isdigit() else ""
+        return ImageError(f"{where}: HTTP {answer.status_code}{said}{later}")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -177,6 +182,13 @@ class Registry:
         requests, urllib3, auth = _package("requests"), _package("urllib3"), _package("oras.auth")
         try:
             yield
+        except requests.exceptions.SSLError as error:
+            raise _Broken(
+                f"registry {self.host}: {_line(error)}; insecure=True (--insecure) accepts a registry with an unknown "
+                "certificate, or one that speaks HTTP"
+            ) from error
+        except requests.exceptions.JSONDecodeError:  # the client itself reads only what gives it a token
+            raise ImageError(f"registry {self.host}: the server that it names for tokens sends no JSON") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _Broken(f"registry {self.host}: {_line(error)}") from error
         except (ValueError, getattr(auth, "AuthenticationException", ValueError)) as error:
@@ -213,16 +225,24 @@ def _line(error: BaseException) -> str:
 
 def _adapter() -> Any:
     """What sends requests: with a time-out, and once more if the registry is busy."""
-    adapters, retry = _package("requests.adapters"), _package("urllib3.util.retry")
+    adapters, retry, errors = (
+        _package("requests.adapters"),
+        _package("urllib3.util.retry"),
+        _package("urllib3.exceptions"),
+    )
+
+    class Retry(retry.Retry):  # type: ignore[misc, name-defined]
+        def increment(self, method: Any = None, url: Any = None, response: Any = None, *more: Any, **rest: Any) -> Any:
+            if response is not None and (self.get_retry_after(response) or 0) > WAIT_MAX:
+                raise errors.MaxRetryError(None, url, None)  # the answer counts
+            return super().increment(method, url, response, *more, **rest)
 
     class Adapter(adapters.HTTPAdapter):  # type: ignore[misc, name-defined]
         def send(self, request: Any, **more: Any) -> Any:
             more["timeout"] = more.get("timeout") or (CONNECT_TIMEOUT, READ_TIMEOUT)
             return super().send(request, **more)
 
-    policy = retry.Retry(
-        total=ATTEMPTS - 1, connect=1, backoff_factor=0.2, status_forcelist=RETRIED, raise_on_status=False
-    )
+    policy = Retry(total=ATTEMPTS - 1, connect=1, backoff_factor=0.2, status_forcelist=RETRIED, raise_on_status=False)
     return Adapter(max_retries=policy)
 
 
@@ -233,6 +253,7 @@ def _package(module: str) -> Any:
     """
     try:
         load("oras")
+        logging.getLogger("oras.logger").setLevel(logging.CRITICAL)  # it prints what becomes an exception here
         return import_module(module)
     except ImportError as error:
         raise HostError("registry", f"needs the Python package oras ({error}); run: {command_for('oras')}") from None

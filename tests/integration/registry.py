@@ -93,6 +93,7 @@ class Fake(ThreadingHTTPServer):
     :ivar breaks: how often a blob ends after ``after`` bytes.
     :ivar hangs: does a blob stop there without an end?
     :ivar ranges: does it send a part of a blob?
+    :ivar busy: headers of an answer that it is busy, which it gives to all that asks for a manifest or a blob.
     :ivar requests: what was asked for: method and path.
     :ivar token: the token that it wants, for a user and a password.
     """
@@ -102,6 +103,7 @@ class Fake(ThreadingHTTPServer):
     def __init__(self, layout):
         super().__init__(("127.0.0.1", 0), Handler)
         self.layout, self.breaks, self.hangs, self.after, self.ranges = layout, 0, False, 100, True
+        self.busy = None
         self.requests, self.token, self.password, self.go_on, self.slow = [], None, None, threading.Event(), 0
 
     @property
@@ -138,6 +140,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(401, Www_Authenticate=f'Bearer realm="http://{host}/token",service="s",scope="pull"')
         if self.path in ("/v2/", "/v2"):
             return self.answer(200)
+        if server.busy is not None:
+            return self.answer(429, b'{"errors": [{"message": "too many requests"}]}', **server.busy)
         kind, reference = re.fullmatch(r"/v2/.*/(manifests|blobs)/(.*)", self.path).groups()
         digest = reference if reference.startswith("sha256:") else server.layout.manifests[0]["digest"]
         path = server.layout.path / "blobs/sha256" / digest.partition(":")[2]

@@ -151,6 +151,32 @@ def test_a_registry_that_hangs(fake, pull, store, monkeypatch):
     assert os.listdir(store / "temporary") == []
 
 
+def test_a_registry_that_is_busy(fake, pull):
+    """It is asked some times, and not waited for if it says a day."""
+    fake.busy = {"Retry_After": "1"}
+    with pytest.raises(ImageError, match="HTTP 429: too many requests; it may be asked again in 1 seconds"):
+        pull(f"{fake.host}/tool")
+    assert len(fake.requests) == 1 + client.ATTEMPTS
+    fake.busy, fake.requests[:] = {"Retry_After": "86400"}, []
+    with pytest.raises(ImageError, match="HTTP 429: too many requests; it may be asked again in 86400 seconds"):
+        pull(f"{fake.host}/tool")
+    assert len(fake.requests) == 2
+
+
+def test_a_layer_larger_than_the_limit_is_not_fetched(fake, pull):
+    with pytest.raises(ImageError, match="its descriptor says 300[0-9]+ bytes, more than 1024, the limit"):
+        pull(f"{fake.host}/tool", max_size="1k")
+    assert len([path for path in fake.requests if "/blobs/" in path]) < 3
+
+
+def test_a_registry_whose_tokens_are_none(fake, pull, capfd):
+    """The client's own words about it are not printed."""
+    fake.token, fake.password = "t0ken", "me:secret"
+    with pytest.raises(NoImage, match="does not exist, or needs credentials"):
+        pull(f"{fake.host}/tool")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_registry_that_lies(fake, layout, pull, store):
     """Content that is not what its digest says."""
     manifest = json.loads((layout.path / "blobs/sha256" / layout.manifests[0]["digest"][7:]).read_text())
@@ -168,7 +194,7 @@ def test_nobody_listens(pull):
 
 
 def test_http_needs_insecure(fake, pull):
-    with pytest.raises(ImageError, match="(?i)ssl|wrong version"):
+    with pytest.raises(ImageError, match="(?i)(ssl|wrong version).*; insecure=True .--insecure. accepts"):
         pull(f"{fake.host}/tool", insecure=False)
 
 
