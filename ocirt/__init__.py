@@ -12,6 +12,7 @@ __version__ = "0.2.0"
 TYPE_CHECKING = False  # importing `typing` costs time; type checkers know this name
 if TYPE_CHECKING:
     from . import aio as aio
+    from . import images as images
     from .container import Container as Container
     from .container import Process as Process
     from .container import run as run
@@ -68,6 +69,7 @@ _HOMES = {
         "TimeoutExpired",
         "WrongState",
     ),
+    "images": ("images",),
     "images.image": ("Image",),
     "library.changes": ("Changes",),
     "library.description": ("Bind", "Copy"),
@@ -125,6 +127,7 @@ __all__ = [
     "Why",
     "WrongState",
     "aio",
+    "images",
     "run",
     "sandbox",
 ]

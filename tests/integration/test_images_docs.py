@@ -56,4 +56,4 @@ def test_example(ocirt, runtime, archive, tmp_path, example):
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3

@@ -20,7 +20,9 @@ ROOT = Path(__file__).parents[2]
 def public_functions():
     for name in ocirt.__all__:
         value = getattr(ocirt, name)
-        if inspect.ismodule(value):
+        if name == "images":
+            yield from ((f"images.aio.{each}", getattr(value.aio, each)) for each in value.aio.__all__)
+        elif inspect.ismodule(value):
             yield from (
                 (f"aio.{each}.{key}", member)
                 for each in ("Container", "Process", "Coming")
