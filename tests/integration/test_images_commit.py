@@ -72,6 +72,30 @@ def commit(ocirt, store, *words, name="c1", image="example.org/tool:2"):
     return ocirt.ok("commit", "--store", store, *words, name, image).out.strip()
 
 
+def test_a_full_disk(ocirt, layout, tmp_path):
+    """An image has its name only when it is whole; the container goes on, and with more room all of it works."""
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", small], check=True, timeout=LIMIT)
+    try:
+        ocirt.ok("load", "--store", small / "store", layout.path)
+        written(ocirt, small / "store", "cat /bin/busybox /bin/busybox > /new")
+        room = os.statvfs(small)
+        (small / "fill").write_bytes(b"x" * (room.f_bavail * room.f_bsize - (100 << 10)))
+        message = ocirt.fails("commit", "--store", small / "store", "c1", "example.org/tool:2")
+        assert "no space left on device" in message
+        assert os.listdir(small / "store/temporary") == []
+        assert ocirt.ok("images", "--quiet", "--store", small / "store").out == f"{NAME}\n"
+        (small / "fill").unlink()
+        commit(ocirt, small / "store")
+        ocirt.ok("delete", "c1")
+        script = "ls -l /new | { read a b c d size more; echo $size; }"
+        done = ocirt.ok("run", "--image", "example.org/tool:2", "--store", small / "store", "c2", "sh", "-c", script)
+        assert int(done.out) > 1 << 20
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True, timeout=LIMIT)
+
+
 def find(store, runtime, name="example.org/tool:2"):
     return Image.find(name, store=store, runtime=runtime)
 
