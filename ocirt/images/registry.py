@@ -184,13 +184,13 @@ class Registry:
             yield
         except requests.exceptions.SSLError as error:
             raise _Broken(
-                f"registry {self.host}: {_line(error)}; insecure=True (--insecure) accepts a registry with an unknown "
-                "certificate, or one that speaks HTTP"
+                f"registry {self.host}: {self.name}: {_line(error)}; insecure=True (--insecure) accepts a registry with "
+                "an unknown certificate, or one that speaks HTTP"
             ) from error
         except requests.exceptions.JSONDecodeError:  # the client itself reads only what gives it a token
             raise ImageError(f"registry {self.host}: the server that it names for tokens sends no JSON") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _Broken(f"registry {self.host}: {_line(error)}") from error
+            raise _Broken(f"registry {self.host}: {self.name}: {_line(error)}") from error
         except (ValueError, getattr(auth, "AuthenticationException", ValueError)) as error:
             raise NoImage(
                 f"registry {self.host}: {self.name}: does not exist, or needs credentials ({error})"
@@ -242,7 +242,9 @@ def _adapter() -> Any:
             more["timeout"] = more.get("timeout") or (CONNECT_TIMEOUT, READ_TIMEOUT)
             return super().send(request, **more)
 
-    policy = Retry(total=ATTEMPTS - 1, connect=1, backoff_factor=0.2, status_forcelist=RETRIED, raise_on_status=False)
+    policy = Retry(
+        total=ATTEMPTS - 1, connect=1, other=0, backoff_factor=0.2, status_forcelist=RETRIED, raise_on_status=False
+    )
     return Adapter(max_retries=policy)
 
 

@@ -94,6 +94,9 @@ class Fake(ThreadingHTTPServer):
     :ivar hangs: does a blob stop there without an end?
     :ivar ranges: does it send a part of a blob?
     :ivar busy: headers of an answer that it is busy, which it gives to all that asks for a manifest or a blob.
+    :ivar elsewhere: another registry's host, where it sends who asks for a blob.
+    :ivar secrets: the credentials that came with what was asked for.
+    :ivar connections: how many there were, those of clients that wanted TLS included.
     :ivar requests: what was asked for: method and path.
     :ivar token: the token that it wants, for a user and a password.
     """
@@ -103,12 +106,16 @@ class Fake(ThreadingHTTPServer):
     def __init__(self, layout):
         super().__init__(("127.0.0.1", 0), Handler)
         self.layout, self.breaks, self.hangs, self.after, self.ranges = layout, 0, False, 100, True
-        self.busy = None
+        self.busy, self.elsewhere, self.secrets, self.connections = None, None, [], 0
         self.requests, self.token, self.password, self.go_on, self.slow = [], None, None, threading.Event(), 0
 
     @property
     def host(self):
         return f"127.0.0.1:{self.server_address[1]}"
+
+    def process_request(self, request, client_address):
+        self.connections += 1
+        super().process_request(request, client_address)
 
     def handle_error(self, request, client_address):
         pass  # a client that has gone away
@@ -131,6 +138,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         server, host = self.server, self.server.host
         server.requests.append(self.path)
+        server.secrets.append(self.headers["Authorization"])
         if self.path.startswith("/token"):
             wanted = "Basic " + base64.b64encode(server.password.encode()).decode()
             if self.headers["Authorization"] != wanted:
@@ -150,6 +158,8 @@ class Handler(BaseHTTPRequestHandler):
         data = path.read_bytes()
         if kind == "manifests":
             return self.answer(200, data, Content_Type=json.loads(data)["mediaType"])
+        if server.elsewhere:
+            return self.answer(307, Location=f"http://{server.elsewhere}{self.path}")
         return self.blob(data)
 
     def blob(self, data):

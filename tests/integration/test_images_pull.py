@@ -16,6 +16,7 @@ import pytest
 from ocirt import Image, ImageError, NoImage
 from ocirt.images import aio as images
 from ocirt.images import registry as client
+from ocirt.images.store import Store
 from tests.images import Layout, digest, directory, entry, layer
 from tests.integration.harness import LIMIT, TREE
 from tests.integration.registry import docker_registry, fake_registry, push
@@ -100,6 +101,15 @@ def test_a_registry_that_gives_tokens(fake, pull):
     assert files(pull(f"{fake.host}/tool", credentials=("me", "secret"))) == ["a", "b"]
     with pytest.raises(NoImage, match="credentials"):
         pull(f"{fake.host}/other", credentials=("me", "wrong"))
+
+
+def test_blobs_from_another_host(fake, layout, pull):
+    """It gets no credentials of the registry that names it."""
+    fake.token, fake.password = "t0ken", "me:secret"
+    with fake_registry(layout) as other:
+        fake.elsewhere = other.host.replace("127.0.0.1", "localhost")
+        assert files(pull(f"{fake.host}/tool", credentials=("me", "secret"))) == ["a", "b"]
+        assert len(other.requests) == 3 and other.secrets == [None] * 3
 
 
 def test_the_platform_is_chosen(tmp_path, pull):
@@ -196,6 +206,7 @@ def test_nobody_listens(pull):
 def test_http_needs_insecure(fake, pull):
     with pytest.raises(ImageError, match="(?i)(ssl|wrong version).*; insecure=True .--insecure. accepts"):
         pull(f"{fake.host}/tool", insecure=False)
+    assert fake.connections == 1  # what speaks no TLS does not begin to
 
 
 def test_an_exception_of_progress_ends_the_pull(fake, pull, store):
@@ -278,4 +289,9 @@ def test_a_pull_that_is_killed(fake, process, pull, store, layout):
     fake.breaks = 0
     fake.go_on.set()
     assert files(pull(f"{fake.host}/tool:1")) == ["a", "b"]
-    assert os.listdir(store / "temporary") == []
+    # A container that unpacked a layer may have ended only after that.
+    end = time.monotonic() + LIMIT
+    while os.listdir(store / "temporary"):
+        assert time.monotonic() < end
+        with Store(store).adding():
+            pass
