@@ -5,6 +5,7 @@ Each verb of Python is a module of its name in this package. Its ``run`` takes t
 """
 
 import os
+import sys
 from importlib import import_module
 
 from ..errors import OcirtError, RequestError, reason
@@ -44,7 +45,9 @@ def main(words: "Words", arguments: list[str]) -> int:
         _give_back(words, line.words, arguments)
     _check_log(line.log)
     line.executable = words.get("self", -1)
-    return import_module(f".{name}", __package__).run(line) or 0
+    module = import_module(f".{name}", __package__)
+    _log_warnings(line.log)
+    return module.run(line) or 0
 
 
 def _module_of(line: "CommandLine") -> str:
@@ -59,6 +62,13 @@ def _module_of(line: "CommandLine") -> str:
         return "run_image"
     _check_flags(line)
     return "explain" if getattr(line.options, "explain", False) or getattr(line.options, "record", None) else ""
+
+
+def _log_warnings(log: "Log") -> None:
+    """Let what the library warns of be lines of the log. A verb that has not imported this module warns of nothing."""
+    warnings = sys.modules.get("warnings")
+    if warnings is not None:
+        warnings.showwarning = lambda message, *_: log.warning(str(message))  # type: ignore[attr-defined]
 
 
 def _check_flags(line: "CommandLine") -> None:

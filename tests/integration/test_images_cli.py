@@ -78,6 +78,16 @@ def test_an_image_runs(ocirt, loaded):
     assert os.listdir(loaded / "containers") == []  # its writable layer has ended with it
 
 
+def test_what_is_left_out_is_a_line_of_the_log(ocirt, store, tmp_path):
+    """And no text of Python's with the place in its source."""
+    made = Layout(tmp_path / "devices")
+    node = entry("null", type=tarfile.CHRTYPE, device=(1, 3))
+    made.image(layer(node), name=NAME, platform={"os": "linux", "architecture": "s390x"})
+    lines = ocirt.ok("load", "--store", store, made.path).err.splitlines()
+    assert len(lines) == 2 and all("level=warning msg=" in each for each in lines)
+    assert "found an image for linux/s390x" in lines[0] and "left out 1 device nodes" in lines[1]
+
+
 def test_a_command_replaces_the_images(ocirt, loaded):
     """What follows the id is the command's, flags included."""
     done = ocirt.ok(
