@@ -53,6 +53,8 @@ def unpack(store: Store, blob: str, diff_id: str, *, max_size: int = SIZE_MAX, r
     """
     runtime = runtime or Runtime()
     layer = store.add_layer(diff_id, lambda path: _fill(store, path, blob, diff_id, max_size, runtime))
+    if blob == diff_id:  # it is not compressed, and the store has checked it
+        return layer
     if store.diff_id_of(blob) is None:  # the layer is that of another blob, or of another image
         with store.locked(hex_of(blob)):
             if store.diff_id_of(blob) is None:

@@ -272,7 +272,7 @@ def test_a_full_disk_at_any_moment(tmp_path, runtime):
     store.mkdir()
     path = Layout(tmp_path / "layout").image(layer(entry("a"), entry("b")), layer(entry("c")))
     failed = 0
-    for files in range(2, 60, 2):
+    for files in range(4, 120, 4):
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"nr_inodes={files}", "tmpfs", store], check=True, timeout=LIMIT)
         try:
             Image.load(path, store=store, runtime=runtime)
@@ -286,7 +286,7 @@ def test_a_full_disk_at_any_moment(tmp_path, runtime):
                 assert len(Image.load(path, store=store, runtime=runtime).layers) == 2
         finally:
             subprocess.run(["umount", store], check=True, timeout=LIMIT)
-    assert 5 < failed < 29
+    assert 5 < failed < 25  # of 29: at last it fits
 
 
 LOAD = """
