@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 
 from ..failures import ImageError, NoImage
@@ -69,16 +70,16 @@ def pull(store: Store, name: Name, options: Options) -> tuple[str, str]:
             Name(host.partition("/")[0], name.repository, name.tag, name.digest) if is_mirror else name,
             [str(each) for each in options.auth_files],
         )
-        registry = Registry(host, name, found, options.insecure)
-        try:
-            registry.connect()
-            digest, kind, data = _manifest(registry, name, options.platform)
-        except ImageError as error:
-            failures.append(error)
-            continue
-        _add(store, registry, Manifest.parse(documents.parse(data, digest), digest), options)
-        store.add_blob([data], digest=digest)
-        return digest, kind
+        with closing(Registry(host, name, found, options.insecure)) as registry:
+            try:
+                registry.connect()
+                digest, kind, data = _manifest(registry, name, options.platform)
+            except ImageError as error:
+                failures.append(error)
+                continue
+            _add(store, registry, Manifest.parse(documents.parse(data, digest), digest), options)
+            store.add_blob([data], digest=digest)
+            return digest, kind
     missing = all(isinstance(each, NoImage) for each in failures)
     raise (NoImage if missing else ImageError)("; ".join(map(str, failures)))
 

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urljoin
@@ -39,17 +40,21 @@ def push(store: Store, digest: str, name: Name, options: Options) -> None:
     :raises ImageError: the registry cannot be reached, or refuses the image.
     """
     data = store.read(digest)
-    document = documents.parse(data, digest)
-    manifest = Manifest.parse(document, digest)
     files = [str(each) for each in options.auth_files]
     known = options.credentials or credentials.find(name, files)
-    target = Target(name.registry, name, known, options.insecure)
-    target.connect()
+    with closing(Target(name.registry, name, known, options.insecure)) as target:
+        target.connect()
+        _push(store, digest, data, name, target, options.progress)
+
+
+def _push(store: Store, digest: str, data: bytes, name: Name, target: Target, progress: OnProgress) -> None:
+    document = documents.parse(data, digest)
+    manifest = Manifest.parse(document, digest)
     lock, cancelled = threading.Lock(), threading.Event()
 
     def say(phase: str, blob: Descriptor, count: int) -> None:
         with lock:
-            options.progress(Progress(phase, blob.digest, blob.size, count))
+            progress(Progress(phase, blob.digest, blob.size, count))
 
     def send(blob: Descriptor) -> None:
         if cancelled.is_set():

@@ -61,6 +61,11 @@ class Registry:
         host = self.host.partition("/")[0]
         return "/".join([f"{self._scheme}://{HUB if host == DEFAULT_REGISTRY else host}/v2", *parts])
 
+    def close(self) -> None:
+        """Close the connections, which the client keeps open for more."""
+        if self._client is not None:
+            self._client.session.close()
+
     def connect(self) -> None:
         """Find out how to speak to the registry, and which kind of credentials it takes.
 
@@ -91,6 +96,7 @@ class Registry:
             self._client.auth.set_basic_auth(*self.credentials)
 
     def _made(self, oras: Any, backend: str) -> Any:
+        self.close()
         client = oras.Registry(insecure=self._scheme == "http", tls_verify=not self.insecure, auth_backend=backend)
         adapter = _adapter()
         for scheme in ("https://", "http://"):
@@ -241,6 +247,13 @@ def _adapter() -> Any:
         def send(self, request: Any, **more: Any) -> Any:
             more["timeout"] = more.get("timeout") or (CONNECT_TIMEOUT, READ_TIMEOUT)
             return super().send(request, **more)
+
+        def close(self) -> None:
+            # Otherwise the connections end with the pools, and answers, which are in circles, hold those as well.
+            for manager in (self.poolmanager, *self.proxy_manager.values()):
+                for key in manager.pools.keys():
+                    manager.pools[key].close()
+            super().close()
 
     policy = Retry(
         total=ATTEMPTS - 1, connect=1, other=0, backoff_factor=0.2, status_forcelist=RETRIED, raise_on_status=False

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import json
 import os
 import random
@@ -130,6 +131,26 @@ def test_a_mirror_comes_first(fake, layout, pull):
     image = pull("example.invalid/team/tool:1", mirrors=["127.0.0.1:1", fake.host])
     assert image.name == "example.invalid/team/tool:1" and files(image) == ["a", "b"]
     assert any(path.startswith("/v2/team/tool/manifests/1") for path in fake.requests)
+
+
+def test_no_connection_stays_open(fake, pull):
+    """Not even until Python's garbage collector finds the client."""
+    pull(f"{fake.host}/tool")
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        image = pull(f"{fake.host}/tool")  # which holds one
+        with pytest.raises(ImageError, match="HTTP 501"):
+            image.push(f"{fake.host}/other", insecure=True, auth_files=[])
+        with pytest.raises(NoImage):
+            pull(f"{fake.host}/tool:missing")
+        end = time.monotonic() + 5
+        while len(os.listdir("/proc/self/fd")) > before + 1:  # the registry of this test closes its ends, too
+            assert time.monotonic() < end, os.listdir("/proc/self/fd")
+            time.sleep(0.05)
+    finally:
+        gc.enable()
 
 
 def test_a_broken_connection_goes_on(fake, pull):
