@@ -102,7 +102,7 @@ GLOBAL = (
     Flag("debug", "log each action; the same as --log-level debug", part=OTHER),
     Flag(
         "trace",
-        "record what create, run, exec, start and the like do, and when, in FILE, or in DIR/ID.json",
+        "record what the verb does to a container, and when, in FILE, or in DIR/ID.json",
         "FILE|DIR",
         part=OTHER,
     ),

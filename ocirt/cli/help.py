@@ -136,8 +136,8 @@ without limits that they ask for. A line ends with the command that mends it, if
 it prints what would fail here, without running it. It changes nothing. The exit status is 1 if there is a
 fault.""",
     "trace": """\
-Reads what --trace FILE or the environment variable OCIRT_TRACE had create, run, exec, start, delete and
-other verbs record, and prints where the time went: for each command its critical path, and the five steps
+Reads what --trace FILE or the environment variable OCIRT_TRACE had the verbs record that act on a
+container, and prints where the time went: for each command its critical path, and the five steps
 that took longest. The critical path is what would have to be faster for the command to be faster: where a
 process waited for another, it goes on in the other. FILE may be the record of a command that is still at
 work, or was killed: what has not ended is shown as such. A browser opens FILE as it is (ui.perfetto.dev,

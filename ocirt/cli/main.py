@@ -15,6 +15,9 @@ from .flags import PYTHON, PYTHONS, VERBS
 from .output import write
 from .parser import UnknownVerb, UsageError, log_of, parse
 
+RECORDED = ("update",)
+"""Verbs of Python after which the executable does the work, and records it."""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Never
@@ -44,6 +47,8 @@ def main(words: "Words", arguments: list[str]) -> int:
     if not name:
         _give_back(words, line.words, arguments)
     _check_log(line.log)
+    if line.options.trace and line.verb in PYTHON and line.verb not in RECORDED:
+        line.log.warning(f"--trace: {line.verb} is not recorded")
     line.executable = words.get("self", -1)
     module = import_module(f".{name}", __package__)
     _log_warnings(line.log)

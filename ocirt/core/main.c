@@ -89,7 +89,8 @@ static void begin_trace(struct request *q, size_t size) {
   if (error) warn("OCIRT_TRACE=%s: %e: nothing is recorded", path, error);
   q->flags[FLAG_TRACE] = error ? 0 : file.data;
   BUFFER(title, LOG_LINE);
-  format(&title, "ocirt %s %s", native_verbs[q->verb].name, q->arguments[0]);
+  format(
+      &title, "ocirt %s %s %s", native_verbs[q->verb].name, q->arguments[0], q->n_arguments > 1 ? q->arguments[1] : "");
   trace_note('M', "process_name", "", title.data);
   const char *parent = environment_variable(q, "TRACEPARENT"); // of the engine's trace (W3C Trace Context)
   if (parent) trace_note('i', "parent", "", parent);
@@ -155,12 +156,13 @@ static void run_short_verb(struct request *q, struct handed_over h) {
       [VERB_STATE] = verb_state,
       [VERB_KILL] = verb_kill,
       [VERB_DELETE] = verb_delete};
-  if (q->verb == VERB_START || q->verb == VERB_DELETE) begin_trace(q, SHORT_RECORD);
+  if (q->verb == VERB_UPDATE && h.program < 0) start_python(q, "@cli", -1, 0);
+  int only_reads = q->verb == VERB_STATE || q->verb == VERB_LIST; // engines do so again and again
+  if (only_reads && q->flags[FLAG_TRACE]) warn("--trace: %s is not recorded", native_verbs[q->verb].name);
+  if (!only_reads && (verbs[q->verb] || q->verb == VERB_UPDATE)) begin_trace(q, SHORT_RECORD);
   if (verbs[q->verb]) verbs[q->verb](q);
   if (q->verb == VERB_LIST) verb_list(q);
-  if (q->verb != VERB_UPDATE) return;
-  if (h.program < 0) start_python(q, "@cli", -1, 0);
-  verb_update(q, h.program, h.more);
+  if (q->verb == VERB_UPDATE) verb_update(q, h.program, h.more);
 }
 
 static _Noreturn void run_uncompiled(struct request *q) {

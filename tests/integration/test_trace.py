@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -140,18 +141,57 @@ def test_a_container_that_is_throttled_while_it_starts(ocirt, bundle, record):
     assert f"linux.resources.cpu.quota has held the container back {times} times" in ocirt.ok("trace", record).out
 
 
-def test_a_mount_that_hangs(ocirt, bundle, record, tmp_path):
-    """The source is on a file system in user space that never answers: the record of the living command names the step."""
+def test_a_program_that_is_throttled(ocirt, bundle, record):
+    """The record of a run, or of the delete after a start, says so of all of the container's life."""
+    bundle.config["linux"]["resources"]["cpu"] = {"quota": 5000, "period": 100000}
+    bundle.shell(BUSY).save()
+    ocirt.ok("run", "--bundle", bundle, "c1", options=["--trace", record])
+    ocirt.ok("create", "--bundle", bundle, "c2")
+    ocirt.ok("start", "c2", options=["--trace", record])
+    ocirt.wait_status("c2", "stopped")
+    ocirt.ok("delete", "c2", options=["--trace", record])
+    ran, _, deleted = commands(record)
+    for command in (ran, deleted):
+        times, held_back = command.held_back
+        assert times > 0 and held_back > 10**7, command.title
+
+
+class Silent:
+    """A file system in user space that never answers, until ``end``.
+
+    :ivar place: where it is mounted.
+    """
+
+    def __init__(self, place):
+        self.place = place
+        place.mkdir()
+        self._device = os.open("/dev/fuse", os.O_RDWR)
+        options = f"fd={self._device},rootmode=40000,user_id=0,group_id=0"
+        words = ["mount", "-i", "-t", "fuse", "-o", options, "silent", place]
+        subprocess.run(words, pass_fds=[self._device], check=True, timeout=LIMIT)
+
+    def end(self):
+        """Whoever waits for an answer gets an error."""
+        if self._device >= 0:
+            os.close(self._device)
+        self._device = -1
+
+
+@pytest.fixture
+def silent(tmp_path):
     if not os.path.exists("/dev/fuse"):
         pytest.skip("no /dev/fuse on this host")
-    place = tmp_path / "silent"
-    place.mkdir()
-    silent = os.open("/dev/fuse", os.O_RDWR)
-    options = f"fd={silent},rootmode=40000,user_id=0,group_id=0"
-    subprocess.run(
-        ["mount", "-i", "-t", "fuse", "-o", options, "silent", place], pass_fds=[silent], check=True, timeout=LIMIT
-    )
-    bundle.config["mounts"].append({"destination": "/mnt", "source": f"{place}/sub", "options": ["bind"]})
+    silent = Silent(tmp_path / "silent")
+    yield silent
+    silent.end()
+    subprocess.run(["umount", "-l", silent.place], check=True, timeout=LIMIT)
+
+
+def test_a_mount_that_hangs(ocirt, bundle, record, silent):
+    """The source is on a file system that never answers: the record names the step, while the command lives and after
+    somebody has killed it.
+    """
+    bundle.config["mounts"].append({"destination": "/mnt", "source": f"{silent.place}/sub", "options": ["bind"]})
     bundle.save()
     number = len(bundle.config["mounts"]) - 1
     process = subprocess.Popen(
@@ -170,12 +210,35 @@ def test_a_mount_that_hangs(ocirt, bundle, record, tmp_path):
                     span for span in commands(record)[0].spans if not span.ended and span.path == f"mounts[{number}]"
                 ]
         assert hung, ocirt.ok("trace", "--format", "table", record).out
-        assert f"{hung[0].title}: has not ended" in ocirt.ok("trace", record).out
+        shown = ocirt.ok("trace", record).out
+        assert "ocirt create c1 (pid" in shown and "): has not ended after " in shown.splitlines()[0]
+        longest = shown.partition("longest steps:")[2].splitlines()[1]
+        assert shown.splitlines()[1].endswith(f"{hung[0].title}: has not ended")
+        assert longest.endswith(f"{hung[0].title}: has not ended") and float(longest.split()[0]) > 100
+        process.kill()  # its init hangs on
+        process.wait(timeout=LIMIT)
+        shown = ocirt.ok("trace", record).out
+        assert "was ended from outside" in shown.splitlines()[0] and f"{hung[0].title}: has not ended" in shown
     finally:
-        os.close(silent)
+        silent.end()
         process.communicate(timeout=LIMIT)
-        subprocess.run(["umount", "-l", place], check=True, timeout=LIMIT)
-    assert process.returncode == 1
+    assert process.returncode == -signal.SIGKILL
+    ocirt.ok("delete", "--force", "c1")
+
+
+def test_a_bundle_that_hangs(ocirt, record, tmp_path, silent):
+    """The runtime cannot even read config.json."""
+    words = ocirt.command("create", "--bundle", silent.place / "sub", "c1", options=["--trace", record])
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wanted = f"read: {silent.place}/sub/config.json: has not ended"
+        end = time.monotonic() + LIMIT / 3
+        while not (record.exists() and wanted in ocirt.ok("trace", record).out):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    finally:
+        silent.end()
+        process.wait(timeout=LIMIT)
 
 
 def test_a_killed_runtime_leaves_its_record(ocirt, bundle, record):
@@ -199,6 +262,33 @@ def test_a_killed_runtime_leaves_its_record(ocirt, bundle, record):
     assert not ran.ended and find(command, "Mount")
     assert "RunHook: run hook /bin/sh (hooks.createRuntime[0]): has not ended" in ocirt.ok("trace", record).out
     json.loads(ocirt.ok("trace", "--format", "chrome", record).out)
+
+
+def test_other_verbs_that_act_on_a_container(ocirt, bundle, record):
+    """Also an update, which Python compiles; and what is not recorded says so."""
+    ocirt.ok("create", "--bundle", bundle.save(), "c1")
+    ocirt.ok("start", "c1")
+    for words in (
+        ("pause", "c1"),
+        ("resume", "c1"),
+        ("update", "--cpu-quota", "50000", "c1"),
+        ("kill", "c1", "KILL"),
+    ):
+        ocirt.ok(*words, options=["--trace", record])
+    paused, resumed, updated, killed = commands(record)
+    assert [command.title for command in (paused, resumed, updated)] == [
+        "ocirt pause c1",
+        "ocirt resume c1",
+        "ocirt update c1",
+    ]
+    assert killed.title == "ocirt kill c1 KILL"
+    assert find(paused, "FreezeCgroup") and [span for span in resumed.spans if span.path]
+    assert [span.path for span in updated.spans if span.path]
+    size = record.stat().st_size
+    for words in (("state", "c1"), ("list",), ("ps", "c1")):
+        done = ocirt(*words, options=["--trace", record])
+        assert f"--trace: {words[0]} is not recorded" in done.err, done
+    assert record.stat().st_size == size
 
 
 def test_a_failed_step_has_its_error(ocirt, bundle, record):
@@ -246,7 +336,9 @@ def test_a_directory_has_a_record_for_each_container(ocirt, bundle, tmp_path):
     traced.ok("delete", "c1")
     assert os.listdir(folder) == ["c1.json"]
     found = commands(folder / "c1.json")
-    assert [command.title for command in found] == ["ocirt create c1", "ocirt start c1", "ocirt delete c1"]
+    assert [command.title for command in found] == [
+        f"ocirt {each}" for each in ("create c1", "start c1", "kill c1 KILL", "delete c1")
+    ]
     spans = json.loads(ocirt.ok("trace", "--format", "otlp", folder / "c1.json").out)["resourceSpans"][0]
     roots = [span for span in spans["scopeSpans"][0]["spans"] if span["name"].startswith("ocirt ")]
     assert {(span["traceId"], span["parentSpanId"]) for span in roots} == {("ab" * 16, "cd" * 8)}

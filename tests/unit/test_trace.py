@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from ocirt.boot import run
 from ocirt.cli.record import Recorder
-from ocirt.cli.trace import table
+from ocirt.cli.trace import spans, table
 from ocirt.cli.trace.chrome import to_chrome
 from ocirt.cli.trace.critical import critical_path
 from ocirt.cli.trace.otlp import to_otlp
@@ -239,6 +241,105 @@ def test_the_path_through_python_and_the_thread_that_makes_the_network():
     ]
 
 
+def test_the_path_through_python_that_notes_its_end_too_late():
+    """The program is there before Python has read the clock."""
+    text = (
+        "[\n"
+        + begun()
+        + line(RUNTIME, "wait", "python", 0, 900)
+        + line(PYTHON, "launch", "start", 10, 300)
+        + line(PYTHON, "launch", "encode", 300, 1100)
+        + line(PYTHON, "launch", "keep", 1100, 2000)
+        + line(RUNTIME, "step", "Commit", 900, 2100)
+    )
+    assert shown_path(text) == [
+        (PYTHON, None, 10),
+        (PYTHON, "start", 290),
+        (PYTHON, "encode", 600),
+        (RUNTIME, "Commit", 1200),
+    ]
+
+
+def test_the_path_of_start_leads_to_init_which_exists_already():
+    text = (
+        "[\n"
+        + begun("ocirt start c1")
+        + line(RUNTIME, "wait", "lock", 0, 5)
+        + line(RUNTIME, "wait", "init", 5, 1000)
+        + line(INIT, "hook", "RunHook", 700, 990)
+        + line(INIT, "step", "Exec", 991, None, phase="B")
+    )
+    assert shown_path(text) == [
+        (RUNTIME, "lock", 5),
+        (RUNTIME, "init", 695),
+        (INIT, "RunHook", 290),
+        (INIT, None, 1),
+        (RUNTIME, "init", 9),
+    ]
+
+
+HANGING = (
+    "[\n"
+    + begun()
+    + line(RUNTIME, "step", "Spawn", 100, 200, "start the init process")
+    + line(RUNTIME, "wait", "Receive", 200, None, "wait for the event ready", phase="B")
+    + line(INIT, "step", "Mount", 300, 400, "mount tmpfs at /a", "mounts[0]")
+    + line(INIT, "step", "Bind", 400, None, "bind /slow at /b", "mounts[1]", phase="B")
+)
+
+
+def test_a_living_command_that_hangs(monkeypatch):
+    """What it does is at the end of the path, with the time until now."""
+    monkeypatch.setattr(spans, "_lives", lambda command: True)
+    monkeypatch.setattr(spans.time, "time_ns", lambda: BEGIN + 9_000_000_000)
+    assert shown_path(HANGING)[-2:] == [(INIT, "Mount", 100), (INIT, "Bind", 8_999_600)]
+    text = table.summary(read(HANGING))
+    first, second, third = text.splitlines()[:3]
+    assert first == "ocirt create c1 (pid 77): has not ended after 9000.000 ms"
+    assert second.split(None, 1)[1] == "Bind: bind /slow at /b (mounts[1]): has not ended"
+    assert third.split(None, 1)[1] == "Receive: wait for the event ready: has not ended"
+    assert "9000.000 ms, has not ended" in to_svg(read(HANGING))
+
+
+def test_a_command_that_somebody_has_killed():
+    """Nobody knows when. A process with its pid that began at another time is another one."""
+    for pid in (os.getpid(), 2**22 - 1):
+        text = table.summary(read(HANGING.replace(f'"pid":{77:8}', f'"pid":{pid:8}')))
+        first, second = text.splitlines()[:2]
+        assert first == f"ocirt create c1 (pid {pid}): was ended from outside, after 0.400 ms or later"
+        assert second.split(None, 1) == ["init", "Bind: bind /slow at /b (mounts[1]): has not ended"]
+
+
+def test_a_process_that_lives():
+    process = subprocess.Popen(["sleep", "100"])
+    try:
+        assert spans._lives(spans.Command(process.pid, time.time_ns()))
+        assert not spans._lives(spans.Command(process.pid, time.time_ns() - 10**11))
+    finally:
+        process.kill()
+        process.wait()
+    assert not spans._lives(spans.Command(process.pid, time.time_ns()))
+
+
+def test_a_program_whose_execution_hangs():
+    """Init has handed over only if the runtime does not wait for that any more."""
+    text = (
+        "[\n"
+        + begun("ocirt start c1")
+        + line(INIT, "step", "Exec", 700, None, "execute the program", phase="B")
+        + line(RUNTIME, "wait", "init", 5, None, phase="B")
+    )
+    assert [span.name for span in read(text)[0].unfinished] == ["Exec", "init"]
+    before, _, after = text.rpartition('"ph":"B"')
+    assert read(f'{before}"ph":"X"{after}')[0].unfinished == []
+
+
+def test_a_command_without_steps():
+    (command,) = read("[\n" + begun("ocirt kill c1 9 "))
+    assert table.summary([command]) == "ocirt kill c1 9 (pid 77): 0.000 ms\n"
+    assert len(to_svg([command]).splitlines()) > 5 and to_otlp([command])
+
+
 def test_the_path_of_a_stage_leads_to_who_made_it():
     text = (
         "[\n"
@@ -255,7 +356,9 @@ def test_what_a_summary_says():
     (command,) = read(WHOLE)
     assert command.title == "ocirt create c1" and command.threads == {RUNTIME: "runtime", INIT: "init"}
     text = table.summary([command])
-    assert text.startswith("ocirt create c1 (pid 77): 5.100 ms\n\ncritical path:\n")
+    head, waiting, _, path = text.splitlines()[:4]
+    assert (head, path) == ("ocirt create c1 (pid 77): 5.100 ms", "critical path:")
+    assert waiting == "  init  Receive: wait for the event hooked: has not ended"
     longest = [row.split()[:3] for row in text.partition("longest steps:\n")[2].splitlines()[:5]]
     assert longest == [
         ["3.800", "init", "/bin/slow"],
@@ -264,7 +367,6 @@ def test_what_a_summary_says():
         ["0.180", "init", "RunHook:"],
         ["0.100", "runtime", "scan"],
     ]
-    assert "Receive: wait for the event hooked: has not ended\n" in text
     assert "/bin/slow (hooks.createContainer[0]) has printed: done\n" in text
     rows = table.table([command]).splitlines()
     assert rows[1].split() == ["start", "ms", "ms", "process", "kind", "what"]

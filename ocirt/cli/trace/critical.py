@@ -31,11 +31,16 @@ def critical_path(command: Command) -> list[Part]:
     the process that ended it. Where a process begins, the path goes on in the one that made it.
     """
     top = command.top
+    if not top:
+        return []
     now, first = command.end, command.start
     thread = max(top, key=lambda span: (span.end, span.thread == RUNTIME)).thread
     path: list[Part] = []
+    seen: set[tuple[int, int]] = set()
     while now > first:
         before = [span for span in top if span.thread == thread and span.start < now]
+        is_new = (thread, now) not in seen
+        seen.add((thread, now))
         if not before:
             maker = _maker(top, thread, now)
             if maker is None:
@@ -49,11 +54,11 @@ def critical_path(command: Command) -> list[Part]:
         if span.end < now:
             path.append(Part(None, thread, span.end, now))
             now = span.end
-        other = _released_by(top, span) if span.kind == WAITS else None
-        if other and other.thread != thread and span.start < other.end <= now:
+        other = _released_by(top, span) if span.kind == WAITS and is_new else None
+        if other and other.thread != thread and span.start < other.end and other.start < now:
             if other.end < now:
                 path.append(Part(span, thread, other.end, now))
-            now, thread = other.end, other.thread
+            now, thread = min(now, other.end), other.thread
         else:
             path.append(Part(span, thread, span.start, now))
             now = span.start
@@ -65,8 +70,10 @@ def _last(spans: list[Span], fits: "Callable[[Span], bool]") -> Span | None:
 
 
 def _maker(top: list[Span], thread: int, now: int) -> Span | None:
-    """The step that made the process ``thread``, which began at ``now``."""
-    names = {NETWORK: ("BeginNetwork", "TakeNetwork"), STAGE: ("Spawn",), INIT: ("Spawn",)}.get(thread)
+    """The step that made the process ``thread``, which began at ``now``; for ``start`` the wait for init, which exists
+    already.
+    """
+    names = {NETWORK: ("BeginNetwork", "TakeNetwork"), STAGE: ("Spawn",), INIT: ("Spawn", "init")}.get(thread)
     if thread == PYTHON:  # the launcher's last phase before it waits
         return _last(top, lambda span: span.thread == RUNTIME and span.end <= now)
     if not names:
@@ -75,8 +82,10 @@ def _maker(top: list[Span], thread: int, now: int) -> Span | None:
 
 
 def _released_by(top: list[Span], wait: Span) -> Span | None:
-    """The span whose end ended ``wait``."""
+    """The span whose end ended ``wait``, or will end it."""
     others = [span for span in top if span.thread != wait.thread and span.start < wait.end]
+    if not wait.ended:
+        return _last(others, lambda span: not span.ended and span.kind != WAITS)
     if wait.name == "Receive":
         event = wait.text.partition(_EVENT)[2]
         names = ("Send", "LoadNotifyingSeccomp") if event == "ready" else ("Send",)

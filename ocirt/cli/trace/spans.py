@@ -1,7 +1,9 @@
 """A record as Python objects: commands, and their spans (docs/tracing.md)."""
 
 import json
+import os
 import re
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +15,10 @@ WAITS, PROGRAMS = "wait", "program"
 """Kinds of spans. The others are step, hook, helper and launch."""
 HANDED_OVER = ("Exec", "ExecCriu")
 """Steps that end by executing a program: nobody is left who could write their end."""
+FOR_INIT = ("Receive", "init")
+"""Waits of the runtime that end, at the latest, when init has executed the program."""
+SAME = 5 * 10**9
+"""A process of the record's pid that began this many nanoseconds before or after the record is the runtime."""
 
 
 class Span:
@@ -56,6 +62,8 @@ class Span:
     def title(self) -> str:
         """What a person reads: the name, what it was to do, and where that is asked for."""
         words = f"{self.name}: {self.text}" if self.text else self.name
+        if self.kind == WAITS and not self.text:
+            words = f"wait {self.name}" if self.name.startswith("until ") else f"wait for {self.name}"
         return f"{words} ({self.path})" if self.path else words
 
     def holds(self, other: "Span") -> bool:
@@ -74,14 +82,17 @@ class Command:
 
     :ivar title: its command line, as far as the record tells.
     :ivar pid: of the runtime's process.
+    :ivar began: when its record begins, in nanoseconds since 1970.
+    :ivar lives: is it cut off because it is still at work?
     :ivar parent: TRACEPARENT of its environment, empty without one.
     :ivar notes: pairs of a level and a text: warnings, errors, and what the record itself lacks.
     :ivar held_back: how often a CPU quota has held the container's processes back since it was created, and for how
         many nanoseconds.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, began: int) -> None:
         self.pid, self.title, self.parent = pid, f"process {pid}", ""
+        self.began, self.lives = began, False
         self.threads: dict[int, str] = {}
         self.spans: list[Span] = []
         self.notes: list[tuple[str, str]] = []
@@ -89,11 +100,21 @@ class Command:
 
     @property
     def start(self) -> int:
-        return min([span.start for span in self.spans])
+        return min([self.began, *[span.start for span in self.spans]])
 
     @property
     def end(self) -> int:
-        return max([span.end for span in self.spans])
+        return max([self.began, *[span.end for span in self.spans]])
+
+    @property
+    def unfinished(self) -> list[Span]:
+        """The spans that have not ended: their process hangs there, or somebody has killed it there."""
+        return [span for span in self.spans if not span.ended]
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Is the runtime itself at work, or has somebody killed it? (It kills init when it has to give up.)"""
+        return any(span.thread == RUNTIME for span in self.unfinished)
 
     @property
     def top(self) -> list[Span]:
@@ -151,10 +172,9 @@ def read(text: str) -> list[Command]:
     for event in events:
         pid = event["pid"]
         if pid not in latest or (event["ph"] == "M" and event["args"]["name"] == "runtime"):
-            latest[pid] = Command(pid)
+            latest[pid] = Command(pid, event["at"])
             commands.append(latest[pid])
         _add(latest[pid], event)
-    commands = [command for command in commands if command.spans]
     for command in commands:
         _end_unfinished(command)
         if damaged:
@@ -165,7 +185,7 @@ def read(text: str) -> list[Command]:
 def _add(command: Command, event: "dict[str, Any]") -> None:
     name, text, thread = event["name"], event["args"]["name"], event["tid"]
     if name == "process_name":
-        command.title = text
+        command.title = text.strip()
     elif name == "thread_name":
         command.threads[thread] = text
     elif name == "parent":
@@ -204,11 +224,25 @@ def _held_back(text: str) -> tuple[int, int]:
 
 
 def _end_unfinished(command: Command) -> None:
-    end = max([span.end for span in command.spans])
-    for span in command.spans:
-        if span.ended:
-            continue
-        if span.name in HANDED_OVER and not span.error:
-            span.ended = True
-        else:
-            span.end = end
+    """Give the spans that have not ended an end: now, if the command is still at work, otherwise the last moment of which
+    the record tells.
+    """
+    waits = [span for span in command.unfinished if span.kind == WAITS and span.name in FOR_INIT]
+    for span in command.unfinished:
+        span.ended = span.name in HANDED_OVER and not span.error and not waits
+    command.lives = command.is_cut_off and _lives(command)
+    end = max([time.time_ns() if command.lives else 0, command.end])
+    for span in command.unfinished:
+        span.end = end
+
+
+def _lives(command: Command) -> bool:
+    """Is there still the process that has written the record, and not another one with its pid?"""
+    try:
+        with open(f"/proc/{command.pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return False
+    boot = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    began = boot + int(fields[19]) * 10**9 // os.sysconf("SC_CLK_TCK")
+    return fields[0] not in "ZX" and abs(began - command.start) < SAME

@@ -32,7 +32,8 @@ def _draw(command: Command, top: int) -> tuple[list[str], int]:
     whole = max(command.end - command.start, 1)
     scale = (WIDTH - LEFT - 10) / whole
     critical = {id(part.span) for part in critical_path(command)}
-    head = f"{command.title} (pid {command.pid}): {whole / 1e6:.3f} ms"
+    ended = "" if not command.is_cut_off else ", has not ended" if command.lives else ", was ended from outside"
+    head = f"{command.title} (pid {command.pid}): {whole / 1e6:.3f} ms{ended}"
     parts = [f'<text x="4" y="{top + 16}" font-weight="bold">{escape(head)}</text>']
     for tenth in range(0, 11, 2):
         x = LEFT + tenth / 10 * whole * scale

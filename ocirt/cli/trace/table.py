@@ -32,16 +32,14 @@ def table(commands: list[Command]) -> str:
 
 def _of_command(command: Command) -> str:
     path = critical_path(command)
-    text = _head(command) + "\ncritical path:\n" + _aligned(_path_rows(command, path))
+    text = _head(command) + _unfinished(command)
+    if path:
+        text += "\ncritical path:\n" + _aligned(_path_rows(command, path))
     longest = sorted([span for span in command.spans if span.kind != WAITS], key=command.own, reverse=True)
-    text += "\nlongest steps:\n" + _aligned(
-        [
-            (_ms(command.own(span)), command.threads[span.thread], span.title + _result(span))
-            for span in longest[:LONGEST]
-        ]
-    )
-    notes = [f"{span.title}: has not ended" for span in command.spans if not span.ended]
-    notes += [f"{span.title} has printed: {span.output.strip()}" for span in command.spans if span.output.strip()]
+    rows = [(_ms(command.own(span)), command.threads[span.thread], span.title + _result(span)) for span in longest]
+    if rows:
+        text += "\nlongest steps:\n" + _aligned(rows[:LONGEST])
+    notes = [f"{span.title} has printed: {span.output.strip()}" for span in command.spans if span.output.strip()]
     times, held_back = command.held_back
     if times:
         notes.append(
@@ -64,7 +62,7 @@ def _path_rows(command: Command, path: list[Part]) -> list[tuple[str, ...]]:
             small.clear()
 
     for part in path:
-        is_long = part.duration * SHOWN >= whole
+        is_long = part.duration * SHOWN >= whole or bool(part.span and not part.span.ended)
         if small and (is_long or small[0].thread != part.thread):
             gather()
         if not is_long:
@@ -77,7 +75,20 @@ def _path_rows(command: Command, path: list[Part]) -> list[tuple[str, ...]]:
 
 
 def _head(command: Command) -> str:
-    return f"{command.title} (pid {command.pid}): {_ms(command.end - command.start)} ms\n"
+    """How long the command took, or what it does at this moment, or what it did when somebody killed it."""
+    lasted = f"{_ms(command.end - command.start)} ms"
+    if command.is_cut_off:
+        lasted = (
+            f"has not ended after {lasted}" if command.lives else f"was ended from outside, after {lasted} or later"
+        )
+    return f"{command.title} (pid {command.pid}): {lasted}\n"
+
+
+def _unfinished(command: Command) -> str:
+    """A line for each thing that has not ended. Two spans of the same words are one inside the other."""
+    spans = sorted(command.unfinished, key=lambda span: span.kind == WAITS)
+    rows = [(command.threads[span.thread], f"{span.title}: has not ended") for span in spans]
+    return _aligned(list(dict.fromkeys(rows)))
 
 
 def _result(span: Span) -> str:

@@ -9,9 +9,9 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/wait.h"
 #include "steps.h"
 
-#define NANOSECONDS 1000000000
 #define DECIMALS 3 // a time in nanoseconds is shown in microseconds
 #define LAST 512 // bytes of a part that are kept for its last line
 #define LINE (6 * SHOWN + PATH_SIZE) // each byte may be escaped
@@ -37,15 +37,8 @@ static const struct {
 
 struct record record = {.fd = -1};
 
-// Not by a raw call: where it can, libc reads the clock without one.
-static uint64_t clock_of(clockid_t id) {
-  struct timespec time = {0};
-  clock_gettime(id, &time);
-  return (uint64_t)time.tv_sec * NANOSECONDS + (uint64_t)time.tv_nsec;
-}
-
 static uint64_t now(void) {
-  if (!record.filtered) record.time = clock_of(CLOCK_MONOTONIC) + record.offset;
+  if (!record.filtered) record.time = (uint64_t)nanoseconds(CLOCK_MONOTONIC) + record.offset;
   return record.time;
 }
 
@@ -118,7 +111,7 @@ void trace_become(unsigned section) {
   record.end = record.size / 8 * parts[section].to - LAST;
   record.thread = section;
   // In a time namespace the clock has another beginning, which this cancels.
-  record.offset = clock_of(CLOCK_REALTIME) - clock_of(CLOCK_MONOTONIC);
+  record.offset = (uint64_t)(nanoseconds(CLOCK_REALTIME) - nanoseconds(CLOCK_MONOTONIC));
   trace_note('M', "thread_name", "", section == SECTION_HOST ? "runtime" : names[section]);
 }
 

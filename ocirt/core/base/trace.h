@@ -33,7 +33,7 @@ struct line *trace_begin(const char *kind, const char *name, const char *path, c
 void trace_end(struct line *line, int error);
 void trace_note(char phase, const char *name, const char *path, const char *text); // an event without a duration
 
-// `TRACED("launch", "scan");` records the rest of its block.
+// `TRACED("launch", "scan", "");` records the rest of its block.
 static inline void end_traced(struct line **line) { trace_end(*line, 0); }
-#define TRACED(kind, name) \
-  __attribute__((cleanup(end_traced), unused)) struct line *traced = record.text ? trace_begin(kind, name, "", "") : 0
+#define TRACED(kind, name, what) \
+  __attribute__((cleanup(end_traced), unused)) struct line *traced = record.text ? trace_begin(kind, name, "", what) : 0

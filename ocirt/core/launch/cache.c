@@ -64,7 +64,7 @@ static int try_file(
 // Tries the entries whose name is the hash of the key. Without a hit the directory's path becomes that of a new entry.
 static int find(const struct lookup *l, struct cache_directory *d, struct program *program) {
   BUFFER(name, CACHE_NAME);
-  TRACED("launch", "look up");
+  TRACED("launch", "look up", "");
   put_hash(&name, l->key);
   size_t stem = name.used;
   int variant = 0;
@@ -90,7 +90,7 @@ static int find(const struct lookup *l, struct cache_directory *d, struct progra
 // Scans all documents: 1, or 0 if Python has to explain one.
 static int scan_all(struct lookup *l, const struct request_json *r, const struct inputs *in) {
   struct scan *s = &l->scan;
-  TRACED("launch", "scan");
+  TRACED("launch", "scan", "");
   if (in->config.size > SCAN_MAX || in->process.size > SCAN_MAX) return 0;
   l->values_size = plus(in->config.size + in->process.size, r->key.size + (size_t)r->bound.size);
   if (!scan_room(s, plus(l->values_size, r->key.size)) || !scan_document(s, REQUEST_DOCUMENT, r->key) ||

@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "launch/detach.h"
 
 #define DOCUMENT_MAX (16 << 20) // bytes of a document that a caller gives
@@ -12,6 +13,7 @@
 
 struct span read_document(const char *what, const char *path, int only_regular) {
   struct stat st;
+  TRACED("launch", "read", path);
   CLOSING int fd = !strcmp(path, STDIN) ? sys_fcntl(0, F_DUPFD_CLOEXEC, 3)
                                         : sys_open(AT_FDCWD, path, O_RDONLY | (only_regular ? O_NONBLOCK : 0), 0);
   if (fd == -ENOENT && only_regular)

@@ -145,7 +145,7 @@ void compile_in_python(struct request *q, const char *branch, int input, struct 
   need_memory_for_python();
   long error = sys2(SYS_pipe2, pipe, O_CLOEXEC);
   if (error < 0) fail("pipe2: %e", (int)error);
-  TRACED("wait", "python");
+  TRACED("wait", "python", "");
   error = clone_process(0, &python, -1);
   if (!error) execute_python(q, branch, hand_over_request(q, input, pipe[1], asked));
   if (error < 0) fail("start Python: clone3: %e", (int)error);
@@ -159,7 +159,7 @@ void compile_in_python(struct request *q, const char *branch, int input, struct 
 
 void await_python(struct request *q) {
   if (!q->python) return;
-  TRACED("wait", "until python has kept the program");
+  TRACED("wait", "until python has kept the program", "");
   sys_poll(q->python, 0, KEEP_SECONDS * 1000);
   sys_close(q->python);
   q->python = 0;

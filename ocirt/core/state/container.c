@@ -43,7 +43,7 @@ static void tell_holder(struct container *c, int lock) {
 static int lock_in(int root, struct container *c, int lock) {
   struct stat ours, present;
   int error;
-  TRACED("wait", "lock");
+  TRACED("wait", "lock", "");
   for (int64_t end = 0; (error = sys_flock(c->dir, lock | LOCK_NB)) == -EWOULDBLOCK; pause_for(5000)) {
     if (!end)
       end = milliseconds() + LOCK_SECONDS * 1000L;

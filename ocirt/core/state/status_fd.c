@@ -4,14 +4,11 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "base/wait.h"
 #include "state/facts.h"
 
 // Begin and end carry the monotonic clock in nanoseconds, so that the reader can compute how long the process ran.
-static void put_clock(struct buffer *to) {
-  struct timespec now = {0};
-  sys2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-  format(to, ",\"clock\":%l}\n", (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
-}
+static void put_clock(struct buffer *to) { format(to, ",\"clock\":%l}\n", nanoseconds(CLOCK_MONOTONIC)); }
 
 void put_begin(struct buffer *to, int pid, uint64_t start_time) {
   format(to, "{\"pid\":%d,\"startTime\":%l", pid, (int64_t)start_time);

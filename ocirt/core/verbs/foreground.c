@@ -15,6 +15,7 @@
 #include "base/terminal.h"
 #include "base/wait.h"
 #include "process/notify.h"
+#include "state/facts.h"
 #include "state/status_fd.h"
 #include "verbs/start.h"
 
@@ -254,7 +255,7 @@ static int turn(struct foreground *f) {
 
 int run_in_foreground(const struct foreground_process *a) {
   static COLD_BSS struct foreground f;
-  TRACED("wait", "until the process ends");
+  TRACED("wait", "until the process ends", "");
   int has_master = a->master >= 0;
   f = (struct foreground){.about = a, .master = a->master};
   f.input.from = f.input.to = f.output.from = f.output.to = f.status.from = f.status.to = -1;
@@ -277,6 +278,7 @@ int run_in_foreground(const struct foreground_process *a) {
   while ((going = turn(&f)) > 0)
     ;
   set_back(&f);
+  note_throttling(&a->container->program);
   // The runtime does not wait for the process: a frozen one ends only after it is thawed.
   if (going < 0) {
     sys_pidfd_signal(a->pidfd, SIGKILL);

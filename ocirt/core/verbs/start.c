@@ -118,7 +118,7 @@ static int ask_init(
     return -1;
   }
   fault_point();
-  TRACED("wait", "init");
+  TRACED("wait", "init", "");
   int got = await_message(c, fd, message, &passed, 1);
   if (got != -EINTR) return got != 0;
   put(text, "start the container: ended by a signal to the runtime");

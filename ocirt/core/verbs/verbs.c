@@ -105,6 +105,7 @@ void verb_delete(struct request *q) {
   need_container(&c, q, LOCK_EX);
   const char *status = container_status(&c);
   const char *as = q->flags[FLAG_AS];
+  note_throttling(&c.program);
   int ends_created = as && !strcmp(as, "runc") && !strcmp(status, "created"); // DELETES_CREATED in model/peers.py
   if (!force && !ends_created && strcmp(status, "stopped"))
     fail("cannot delete container %s that is not stopped: %s", c.id, status);
