@@ -12,6 +12,8 @@ from statistics import median
 TREE = Path(__file__).resolve().parents[2]
 PAGE = TREE / "docs/comparison.md"
 RUNTIMES = ("ocirt", "crun", "runc")
+FURTHER = ("youki",)
+"""Runtimes that have a column if a run of hack/bench had them (``--runtime``)."""
 TIMES = {
     "create": "create a container",
     "start": "start it",
@@ -33,13 +35,19 @@ def times(benchmark: "dict[str, object]") -> str:
     """
     facts, samples = benchmark["facts"], medians(benchmark)
     assert isinstance(facts, dict)
+    runtimes = [*RUNTIMES, *[each for each in FURTHER if each in facts["runtimes"]]]
     versions = "; ".join(facts["runtimes"].values())
     head = f"Medians of {facts['date']}, commit {facts['commit']}, {facts['host']}, back to back: {versions}."
-    rows = ["| | " + " | ".join(RUNTIMES) + " |", "|---" * (len(RUNTIMES) + 1) + "|"]
+    rows = ["| | " + " | ".join(runtimes) + " |", "|---" * (len(runtimes) + 1) + "|"]
     for work, name in TIMES.items():
-        rows.append(f"| {name} | " + " | ".join([f"{samples[work, each] / 1000:.1f} ms" for each in RUNTIMES]) + " |")
-    peaks = [f"{samples[MEMORY, each] / 1024:.1f} MiB" for each in RUNTIMES]
+        rows.append(f"| {name} | " + " | ".join([_cell(samples, work, each, 1000, "ms") for each in runtimes]) + " |")
+    peaks = [_cell(samples, MEMORY, each, 1024, "MiB") for each in runtimes]
     return "\n".join([textwrap.fill(head, 100), "", *rows, "| peak memory of create | " + " | ".join(peaks) + " |"])
+
+
+def _cell(samples: dict[tuple[str, str], float], work: str, runtime: str, unit: int, name: str) -> str:
+    """A figure; a dash for work that the runtime cannot do."""
+    return f"{samples[work, runtime] / unit:.1f} {name}" if (work, runtime) in samples else "-"
 
 
 def medians(benchmark: "dict[str, object]") -> dict[tuple[str, str], float]:

@@ -1,5 +1,6 @@
 """The pages in docs/: commands can be read, messages exist in the sources, and pictures and tables are what the sources give."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -111,6 +112,20 @@ def test_pictures_and_tables_are_what_the_sources_give():
     for name, text in made.items():
         assert (DOCS / "pictures" / name).read_text() == text, f"{name}: run hack/format"
     assert comparison.filled(comparison.PAGE.read_text()) == comparison.PAGE.read_text(), "run hack/format"
+
+
+def test_a_further_runtime_of_a_run_has_a_column():
+    import comparison
+
+    benchmark = json.loads((DOCS / "benchmark.json").read_text())
+    assert "youki" not in comparison.times(benchmark)
+    benchmark["facts"]["runtimes"]["youki"] = "youki version: 0.7.0"
+    benchmark["series"].append({"work": "create", "runtime": "youki", "pattern": "back to back", "samples": [9000.0]})
+    table = comparison.times(benchmark)
+    assert "| ocirt | crun | runc | youki |" in table and "youki version: 0.7.0" in table
+    (create,) = [row for row in table.splitlines() if row.startswith("| create a container |")]
+    (kill,) = [row for row in table.splitlines() if row.startswith("| kill it |")]
+    assert create.endswith("| 9.0 ms |") and kill.endswith("| - |")
 
 
 def test_what_the_pictures_name_exists():
