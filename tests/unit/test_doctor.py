@@ -38,8 +38,13 @@ def test_a_kernel_that_is_too_old():
 
 def test_a_capability_that_root_lacks():
     said = texts(kernel.examine(host(permitted=ALL_CAPABILITIES & ~BITS["CAP_SYS_RESOURCE"])), NOTE)
-    assert [each for each in said if each.startswith("root lacks CAP_SYS_RESOURCE: raising a hard limit")]
+    assert [each for each in said if each.startswith("root lacks CAP_SYS_RESOURCE, needed for raising a hard limit")]
     assert not [each for each in texts(kernel.examine(host()), NOTE) if "lacks" in each]
+
+
+def test_a_capability_without_which_no_container_starts():
+    (said,) = texts(kernel.examine(host(permitted=ALL_CAPABILITIES & ~BITS["CAP_SYS_ADMIN"])), FAULT)
+    assert said.startswith("root lacks CAP_SYS_ADMIN, needed for the namespaces and mounts of every container; ")
 
 
 def test_security_modules_without_securityfs(monkeypatch):
@@ -120,11 +125,22 @@ def test_a_switch_that_forbids_user_namespaces(monkeypatch, tmp_path):
     fake.chmod(0o755)
     monkeypatch.setattr(users, "SWITCHES", {str(switch): ("0", "sysctl user.max_user_namespaces=15000")})
     monkeypatch.setattr(users.shutil, "which", lambda name, path=None: str(fake))
-    (said,) = texts(users._namespaces(), FAULT)
+    (said,) = texts(users._namespaces(1000), FAULT)
     assert said == (
         "no user namespace can be made (unshare failed: No space left on device); "
         "as root: sysctl user.max_user_namespaces=15000"
     )
+
+
+def test_a_container_that_makes_no_user_namespace(monkeypatch, tmp_path):
+    fake = tmp_path / "unshare"
+    fake.write_text("#!/bin/sh\necho 'unshare: write failed /proc/self/uid_map: Operation not permitted' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(users, "SWITCHES", {})
+    monkeypatch.setattr(users.shutil, "which", lambda name, path=None: str(fake))
+    (root,), (user,) = [texts(users._namespaces(uid), FAULT) for uid in (0, 1000)]
+    assert root.startswith("no user namespace can be made (write failed /proc/self/uid_map: Operation not permitted); ")
+    assert "--cap-add SETFCAP" in root and "a seccomp profile" in user
 
 
 def test_where_programs_are_kept(monkeypatch, tmp_path):

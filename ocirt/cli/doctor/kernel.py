@@ -55,11 +55,11 @@ MENDS = {"keyctl": "create with --no-new-keyring"}
 """A call without which containers run -> how."""
 
 NEEDED = {
-    "CAP_SYS_ADMIN": "mounts and namespaces",
+    "CAP_SYS_ADMIN": "the namespaces and mounts of every container",
     "CAP_NET_ADMIN": "network devices",
     "CAP_SYS_RESOURCE": "raising a hard limit (process.rlimits), a lower oom_score_adj, and device filters of cgroup v2",
     "CAP_MKNOD": "device nodes",
-    "CAP_SYS_CHROOT": "pivot_root",
+    "CAP_SYS_CHROOT": "exec, which joins a mount namespace",
     "CAP_SETUID": "other users",
     "CAP_SETGID": "other groups",
     "CAP_SETPCAP": "the bounding set",
@@ -67,7 +67,9 @@ NEEDED = {
     "CAP_CHOWN": "the owner of terminals",
     "CAP_KILL": "signals to processes of other users",
 }
-"""Capabilities without which root's containers fail -> what needs them."""
+"""Capabilities that root's containers need -> for what."""
+FOR_ALL = ("CAP_SYS_ADMIN",)
+"""Those without which no container starts."""
 
 
 def examine(host: "Host") -> "Iterator[Finding]":
@@ -117,8 +119,8 @@ def _rights(host: "Host") -> "Iterator[Finding]":
     missing = [name for name in NEEDED if not host.permitted & BITS[name]]
     where = " in this user namespace" if host.in_user_namespace else ""
     for name in missing:
-        yield note(
-            f"root lacks {name}{where}: {NEEDED[name]} fail",
+        yield (fault if name in FOR_ALL else note)(
+            f"root lacks {name}{where}, needed for {NEEDED[name]}",
             "an outer container gives it with --cap-add " + name.removeprefix("CAP_"),
         )
     if not missing:

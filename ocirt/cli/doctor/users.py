@@ -30,7 +30,7 @@ def examine(host: "Host") -> "Iterator[Finding]":
     """Findings about the caller, its subordinate ids, and user namespaces."""
     who = "root" if host.euid == 0 else f"user {host.euid}"
     yield good(f"{who}{' of a user namespace' if host.in_user_namespace else ''}")
-    yield from _namespaces()
+    yield from _namespaces(host.euid)
     if host.euid != 0:
         yield from _states(host.euid)
         yield from _subordinate(host.euid)
@@ -49,7 +49,7 @@ def _states(uid: int) -> "Iterator[Finding]":
     )
 
 
-def _namespaces() -> "Iterator[Finding]":
+def _namespaces(euid: int) -> "Iterator[Finding]":
     unshare = shutil.which("unshare", path="/usr/bin:/bin")
     if unshare is None:
         yield note("cannot try a user namespace without unshare(1)", package("util-linux"))
@@ -64,9 +64,12 @@ def _namespaces() -> "Iterator[Finding]":
     if done.returncode == 0:
         yield good("user namespaces can be made")
         return
-    mend = [way for path, (value, way) in SWITCHES.items() if _text(path) == value]
+    mend = [f"as root: {way}" for path, (value, way) in SWITCHES.items() if _text(path) == value]
+    if euid == 0:
+        mend.append("an outer container allows it with --cap-add SYS_ADMIN --cap-add SETFCAP, or --privileged")
+    mend.append("an outer container allows it with a seccomp profile that has unshare and clone")
     why = done.stderr.strip().rpartition("unshare: ")[2]
-    yield fault(f"no user namespace can be made ({why})", f"as root: {mend[0]}" if mend else "")
+    yield fault(f"no user namespace can be made ({why})", mend[0])
 
 
 def _subordinate(uid: int) -> "Iterator[Finding]":
