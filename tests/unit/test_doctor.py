@@ -98,6 +98,21 @@ def test_a_controller_of_v2_that_is_not_delegated(tmp_path):
     assert "Delegate=cpu cpuset io memory pids" in said[0]
 
 
+def test_a_cgroup_that_is_not_the_users(tmp_path):
+    """As on a host with cgroup v2 and without systemd."""
+    (tmp_path / "cgroup.controllers").write_text("memory pids cpu cpuset io\n")
+    cgroups = Cgroups((), Hierarchy((), str(tmp_path), "/"))
+    said = {
+        writable: texts(control_groups._v2(host(euid=1000, writable=[str(tmp_path)] * writable), cgroups.unified), NOTE)
+        for writable in (False, True)
+    }
+    assert said[True] == []
+    assert said[False] == [
+        f"this user may not write {tmp_path}: limits of rootless containers are refused; "
+        f"as root: mkdir {tmp_path}/1000 && chown -R 1000 {tmp_path}/1000, and start the engine in that cgroup"
+    ]
+
+
 def test_where_states_of_a_user_lie(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert texts(users._states(os.geteuid()), GOOD) == [f"states lie in {tmp_path}/ocirt"]

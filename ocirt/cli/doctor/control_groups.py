@@ -77,9 +77,15 @@ def _v2(host: "Host", unified: "Hierarchy") -> "Iterator[Finding]":
     for name, needs in V2.items():
         if name not in names:
             mend = DELEGATE if host.euid != 0 and host.has_systemd else ""
-            yield note(f"the controller {name} is not there: {needs} is refused", f"as root: {mend}" if mend else "")
+            other = "the kernel lacks it, or a hierarchy of cgroup v1 or the cgroup above has it"
+            yield note(f"the controller {name} is not there: {needs} is refused", f"as root: {mend}" if mend else other)
     if host.euid == 0:
         yield from _writable(host, unified)
+    elif not host.may_write(own):
+        yield note(
+            f"this user may not write {own}: limits of rootless containers are refused",
+            f"as root: mkdir {own}/{host.euid} && chown -R {host.euid} {own}/{host.euid}, and start the engine in that cgroup",
+        )
 
 
 def _writable(host: "Host", hierarchy: "Hierarchy") -> "Iterator[Finding]":
