@@ -221,7 +221,9 @@ def test_nobody_gets_a_layer_by_its_diff_id_alone(load, store, first):
     load(secret, compress=bytes, suffix="")  # the same layer, compressed otherwise
 
 
-@pytest.mark.parametrize("content", [b"no archive at all" * 100, gzip.compress(b"x" * 2000, mtime=0)[:-9], b"\x1f\x8bnothing"])
+@pytest.mark.parametrize(
+    "content", [b"no archive at all" * 100, gzip.compress(b"x" * 2000, mtime=0)[:-9], b"\x1f\x8bnothing"]
+)
 def test_a_broken_archive(load, store, content):
     with pytest.raises(ImageError, match="broken archive|Not a gzipped file|[Cc]ompressed"):
         load(content, compress=bytes, diff_ids=[digest(content)])
