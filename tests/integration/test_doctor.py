@@ -31,7 +31,7 @@ def examine(ocirt, bundle):
     def rows(capabilities):
         held = [name for name in BITS if host_caps & BITS[name] and name in capabilities]
         bundle.config["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), held)
-        bundle.args(ocirt.executable, "doctor", "--json").save()
+        bundle.args(str(ocirt.executable), "doctor", "--json").save()
         return json.loads(ocirt("run", "--bundle", bundle, "c1").out)
 
     return rows

@@ -91,7 +91,8 @@ def test_control_groups(facts, level, words):
 def test_a_controller_of_v2_that_is_not_delegated(tmp_path):
     (tmp_path / "cgroup.controllers").write_text("memory pids\n")
     cgroups = Cgroups((), Hierarchy((), str(tmp_path), "/"))
-    said = texts(control_groups.examine(host(euid=1000, cgroups=cgroups, has_systemd=True)), NOTE)
+    caller = host(euid=1000, cgroups=cgroups, has_systemd=True, writable=[str(tmp_path)])
+    said = texts(control_groups.examine(caller), NOTE)
     assert [each.partition(":")[0] for each in said] == [
         f"the controller {name} is not there" for name in ("cpu", "cpuset", "io")
     ]
