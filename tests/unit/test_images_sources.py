@@ -154,7 +154,17 @@ def test_an_archive_of_many_entries(tmp_path, load, monkeypatch):
         load(saved(tmp_path, {str(number): "" for number in range(30)}, []))
 
 
-@pytest.mark.parametrize("data", [b"", b"text", gzip.compress(b"text"), gzip.compress(ONE)[:40], b"BZh", b"\x1f\x8b"])
+BROKEN = {
+    "empty": b"",
+    "text": b"text",
+    "compressed text": gzip.compress(b"text"),
+    "a part": gzip.compress(ONE)[:40],
+    "bzip2 alone": b"BZh",
+    "gzip alone": b"\x1f\x8b",
+}
+
+
+@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
 def test_a_file_that_is_no_archive(tmp_path, load, data):
     (tmp_path / "file").write_bytes(data)
     with pytest.raises(ImageError, match="found no tar archive and no directory|broken archive"):
