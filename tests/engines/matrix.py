@@ -103,12 +103,12 @@ def normal(text, before):
 
 
 def texts(err):
-    """Which of the matched texts standard error has. Where it says that the command is a directory, that is enough:
-    runc 1.1 adds why the kernel refused it, and runc 1.3 does not.
+    """Which of the matched texts standard error has. Of a command that is a directory runc 1.1 says that permission is
+    denied, runc 1.3 that it is a directory, and ocirt both.
     """
     low = err.lower()
     if ": is a directory" in low:
-        return ["is a directory"]
+        return ["permission denied"]
     return [text for text in TEXTS if text in low]
 
 

@@ -34,6 +34,8 @@ ALIKE = (
     # containerd asks for the pod's /dev/shm with only `rw`. Since runc 1.2 that is a flag like others: flags of the
     # source that are not named are cleared. Debian 12's runc still keeps them.
     (r"mount /dev/shm / \['rw,(?:nosuid,nodev,noexec,)?relatime'\] tmpfs shm .*", r"mount /dev/shm shm"),
+    # Debian 12's runc leaves the rootfs a slave of the host's mount. runc since 1.2, crun and ocirt make it private.
+    (r"(mount / .* \['[^]]*'), 'master:N'(\].*)", r"\1\2"),
 )
 """Mounts that differ and do the same, or more: patterns for the result of :func:`matrix.mount`, what is compared
 instead, and why."""

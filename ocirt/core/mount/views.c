@@ -121,6 +121,6 @@ int resolve_place(struct run *r, const char *path, enum make_kind kind, enum way
   if (place < 0 || filesystem_of(place) != PROC_SUPER_MAGIC) return release(&place);
   int error = sys_fstat(place, &st);
   if (error < 0 || st.st_ino == ROOT_INODE) return error < 0 ? error : release(&place);
-  format(&r->detail, "inside of a procfs mounts are allowed only on those files of /proc that docs/spec.md lists");
+  format(&r->detail, "inside of a procfs a mount may cover only files like cpuinfo, meminfo, stat and uptime");
   return -EPERM;
 }
