@@ -6,6 +6,7 @@
 #include "base/caller.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/need.h"
 #include "base/processes.h"
 #include "base/trace.h"
 #include "build-id.h"

@@ -28,6 +28,7 @@ SOURCES = (
     "base/text.c",
     "base/trace.c",
     "base/memory.c",
+    "base/need.c",
     "base/files.c",
     "base/log.c",
     "base/socket.c",

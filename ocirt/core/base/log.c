@@ -16,16 +16,6 @@
 #include "base/trace.h"
 #include "steps.h"
 
-void *arena_need(size_t size, const char *what) {
-  void *memory = arena_alloc(size);
-  if (!memory) fail("no memory for %s", what);
-  return memory;
-}
-
-struct buffer arena_buffer(size_t capacity) {
-  return (struct buffer){arena_need(plus(capacity, 1), "a text"), capacity + 1, 0, 0};
-}
-
 struct log logging = {.status = 1, .reader = -1};
 
 struct failure failure;

@@ -3,8 +3,6 @@
 #include "base/text.h"
 
 #define LOG_LINE 8192
-void *arena_need(size_t size, const char *what); // as arena_alloc; fails the verb if memory is short for `what`
-struct buffer arena_buffer(size_t capacity); // for `capacity` bytes and a NUL; fails the verb if memory is short
 
 // An error begins with `prefix` (null: nothing) and ends the verb with exit status `status`. `reader` is the descriptor
 // of --status-fd (-1: none), which gets all lines instead of standard error. `hint` tells a person what to do about the

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/need.h"
 
 #define FIRST 3 // the first descriptor after the standard streams
 #define FD_MAX (1 << 20) // no descriptor has a larger number

@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "base/need.h"
 #include "base/trace.h"
 #include "launch/detach.h"
 

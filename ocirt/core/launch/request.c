@@ -4,6 +4,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "base/need.h"
 
 const char *environment_variable(const struct request *q, const char *name) {
   size_t length = strlen(name);

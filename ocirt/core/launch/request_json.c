@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/memory.h"
+#include "base/need.h"
 #include "launch/descriptors.h"
 
 static void put_name(struct buffer *to, const char *name) {

@@ -5,7 +5,7 @@
 #include <sys/mount.h>
 
 #include "base/log.h"
-#include "base/memory.h"
+#include "base/need.h"
 
 #define PLACE "mount" // the directory for the mount on a file system of its own
 

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "base/log.h"
+#include "base/need.h"
 #include "build-id.h"
 
 static const struct {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/need.h"
 #include "build-id.h"
 #include "state/facts.h"
 

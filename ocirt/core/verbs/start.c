@@ -4,6 +4,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/need.h"
 #include "base/socket.h"
 #include "base/trace.h"
 #include "executor/channel.h"

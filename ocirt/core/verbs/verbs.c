@@ -7,6 +7,7 @@
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/need.h"
 #include "build-id.h"
 #include "executor/execute.h"
 #include "executor/failure.h"
