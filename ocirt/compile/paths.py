@@ -17,10 +17,15 @@ def restrict(linux: "Linux", request: "Request") -> "list[Step]":
     :raises ConfigError: a path is not absolute.
     """
     # Rootfs.finish has made the root itself read-only.
-    readonly = _absolute([path for path in linux.readonly_paths if not path.is_path("/")], request)
+    readonly = _absolute([path for path in linux.readonly_paths if not is_root(path)], request)
     masked = _absolute(linux.masked_paths, request)
     steps: list[Step] = [ReadonlyPath(at, "config-linux.md#readonly-paths", path=path) for at, path in readonly]
     return steps + [MaskPath(at, "config-linux.md#masked-paths", path=path) for at, path in masked]
+
+
+def is_root(path: "Text") -> bool:
+    """Does a path name the root itself? An empty one names nothing."""
+    return not path.is_empty() and path.is_path("/")
 
 
 def _absolute(paths: "list[Text]", request: "Request") -> "list[tuple[str, AnyText]]":

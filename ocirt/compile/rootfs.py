@@ -45,6 +45,7 @@ from ..plan.steps import (
     SetPropagation,
     UncoverRoot,
 )
+from .paths import is_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -274,7 +275,7 @@ def _readonly(config: "Config") -> "tuple[str, str] | None":
     if config.root.readonly:
         return "root.readonly", ROOT
     for path in config.linux.readonly_paths:
-        if path.is_path("/"):
+        if is_root(path):
             return path.path, "config-linux.md#readonly-paths"
     return None
 
