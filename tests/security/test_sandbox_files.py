@@ -97,11 +97,11 @@ def test_a_file_that_grows_while_it_is_read(live):
                 pass
 
 
-def test_deep_directories_are_removed_or_refused(live):
+def test_deep_directories_are_removed(live):
+    """However deep: their path is longer than the kernel takes, and each level would need a descriptor."""
     live.run(["sh", "-c", "cd /tmp; i=0; while [ $i -lt 1000 ]; do mkdir d; cd d; i=$((i+1)); done"], timeout=60)
-    with pytest.raises(FileError):
-        live.files.remove("/tmp/d")
-    assert live.run(["echo", "alive"]).text == "alive\n"
+    live.files.remove("/tmp/d")
+    assert live.run(["ls", "/tmp"]).text == ""
 
 
 def test_a_result_is_read_as_carefully(image, runtime, outside, tmp_path):

@@ -21,6 +21,9 @@ PATTERNS = {
 }
 """How each list's example is looked for in what a change writes, ocirt/ and spec/; the module of a verb has its name."""
 
+USERS = {"A hook point": {"ocirt/library/network.py"}}
+"""Files that name the example because they use it: a new one changes nothing there."""
+
 
 def places(section):
     """The list of a section: path -> the rest of the item."""
@@ -32,9 +35,15 @@ def places(section):
 def found(section):
     """The files that name the example, or are named after it."""
     example, pattern = PATTERNS[section]
+    users = USERS.get(section, set())
     for path in [path for folder in ("ocirt", "spec") for path in (TREE / folder).rglob("*")]:
         name = str(path.relative_to(TREE))
-        if path.is_file() and path.suffix in (".py", ".c", ".h", ".json") and path.name != "_build.py":
+        if (
+            name not in users
+            and path.is_file()
+            and path.suffix in (".py", ".c", ".h", ".json")
+            and path.name != "_build.py"
+        ):
             if name == f"ocirt/cli/{example}.py" or re.search(pattern, path.read_text()):
                 yield name
 
