@@ -136,7 +136,7 @@ class Bundle:
                 )
             self.directory = os.path.abspath(directory)
             return
-        members = deepcopy(dict(config))
+        members = dict(config)  # what changes below is replaced: a deep copy took a fifth of the time of a run here
         if rootfs is not None:
             members["root"] = {**(members.get("root") or {}), "path": os.path.abspath(rootfs)}
         root = members.get("root")
@@ -161,9 +161,9 @@ class Bundle:
         except (TypeError, ValueError, RecursionError) as error:
             raise RequestError(f"config: {error}", "config") from None
         process = members.get("process")
-        self.args = process.get("args") or () if isinstance(process, dict) else ()
+        self.args = deepcopy(process.get("args") or ()) if isinstance(process, dict) else ()
         linux = members.get("linux")
-        self.resources = linux.get("resources") or {} if isinstance(linux, dict) else {}
+        self.resources = deepcopy(linux.get("resources") or {}) if isinstance(linux, dict) else {}
         self.config = memfd("config.json", data)
 
     def renamed(self, old: str, new: str) -> Bundle:
