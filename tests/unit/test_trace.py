@@ -395,6 +395,7 @@ def test_what_the_cgroup_says_of_throttling(text, expected):
     assert command.held_back == expected
     said = "cpu.quota has held the container back 4 times, for 250.000 ms in all" in table.summary([command])
     assert said == bool(expected[0])
+    assert ("cpu.quota" in table.summary([command]).partition("critical path:")[0]) == said
 
 
 def test_a_program_takes_the_place_of_the_last_step():
@@ -415,6 +416,52 @@ def test_two_commands_in_one_file_even_with_one_pid():
         ("ocirt create c1", 12),
         ("ocirt start c1", 1),
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\0" * 100,
+        "{}",
+        "[",
+        "[1, 2]",
+        '[\n{"pid":1,"tid":1,"ph":"X","ts":1,"dur":1,"name":"foreign"}\n]',
+        "[" * 100_000,
+        "[\n" + line(0, "step", 5, 0, 1),
+        "[\n" + line(0, "step", "A", 0, 1, error=2**40),
+        "[\n" + line(0, "step", "A", 0, 1).replace('"args":{', '"args":[{').replace('},"cat"', '}],"cat"'),
+        "[\n" + line(0, "step", "A", 0, 1).replace('"pid":      77', '"pid":"../self"'),
+        "[\n" + line(0, "step", "A", 0, 1).replace('"dur":          1.000', '"dur":1' + "0" * 400),
+    ],
+)
+def test_what_is_no_record(text, tmp_path, capfd):
+    """Each is one line that says so, whatever the file has."""
+    file = tmp_path / "foreign"
+    file.write_text(text)
+    for name in ("summary", "table", "chrome", "otlp", "svg"):
+        assert run(["@cli", "-1", "-1", "ocirt", "trace", "--format", name, str(file)]) == 1
+        said = capfd.readouterr()
+        assert said.out == "" and len(said.err.splitlines()) == 1
+        assert f"{file}: found " in said.err and "internal error" not in said.err
+
+
+@pytest.mark.parametrize("path, found", [("/dev/zero", "found something else"), ("/dev", "found a directory")])
+def test_a_record_that_is_no_file(path, found, capfd):
+    """A device may have no end."""
+    assert run(["@cli", "-1", "-1", "ocirt", "trace", path]) == 1
+    assert f"{path}: {found}, expected" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["/bin/\x1b[31mred", "/bin/\ud800", "/bin/\ufffe"])
+def test_names_that_a_terminal_or_xml_cannot_have(name):
+    """A hook's name and its output come from others."""
+    commands = read(WHOLE.replace('"/bin/slow"', json.dumps(name)).replace('"done\\n"', json.dumps(f"done {name}\n")))
+    assert ElementTree.fromstring(to_svg(commands)) is not None
+    for text in (table.summary(commands), table.table(commands), to_svg(commands)):
+        assert "/bin/\ufffd" in text and name not in text
+        text.encode()
+    assert "has printed: done /bin/\ufffd" in table.summary(commands)
 
 
 def test_a_damaged_line_is_counted_and_the_others_are_read():
@@ -451,7 +498,18 @@ def test_otlp_joins_the_trace_of_the_caller():
     assert len({span["spanId"] for span in spans}) == len(spans)
 
 
-@pytest.mark.parametrize("parent", ["", "nonsense", f"00-{'0' * 31}-{'1' * 16}-01"])
+@pytest.mark.parametrize(
+    "parent",
+    [
+        "",
+        "nonsense",
+        f"00-{'0' * 31}-{'1' * 16}-01",
+        f"00-{'0' * 32}-{'1' * 16}-01",
+        f"00-{'1' * 32}-{'0' * 16}-01",
+        f"ff-{'1' * 32}-{'1' * 16}-01",
+        f"00-{'1' * 32}-{'1' * 16}-01more",
+    ],
+)
 def test_otlp_begins_a_trace_without_a_usable_parent(parent):
     document = json.loads(to_otlp(read(WHOLE.replace(PARENT, parent))))
     jsonschema.validate(document, OTLP)

@@ -5,7 +5,7 @@ from ..output import write
 from . import table
 from .chrome import to_chrome
 from .otlp import to_otlp
-from .spans import read
+from .spans import BEGINNING, read
 from .svg import to_svg
 
 TYPE_CHECKING = False
@@ -32,13 +32,19 @@ def run(line: "CommandLine") -> None:
     path, options = line.arguments[0], line.options
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read()
+            text = file.read(1)
+            if text == BEGINNING:  # a device may have no end
+                text += file.read()
+    except IsADirectoryError:
+        raise RequestError(
+            f"{path}: found a directory, expected a file: each container has one in it, ID.json"
+        ) from None
     except OSError as error:
         raise RequestError(f"{path}: {reason(error)}") from None
     try:
         commands = read(text)
         shown = to_chrome(text) if options.format == "chrome" else FORMATS[options.format or "summary"](commands)
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
         raise RequestError(f"{path}: found something else, expected a record that ocirt --trace has written") from None
     if not commands:
         raise RequestError(f"{path}: found no span, expected those of a command")

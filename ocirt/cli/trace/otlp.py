@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 INTERNAL, ERROR = 1, 2
 """SPAN_KIND_INTERNAL and STATUS_CODE_ERROR."""
-_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}.*")
+_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+"""TRACEPARENT by W3C Trace Context, which forbids the version ff, and ids of zeros."""
 
 
 def to_otlp(commands: list[Command]) -> str:

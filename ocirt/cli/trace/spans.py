@@ -19,6 +19,15 @@ FOR_INIT = ("Receive", "init")
 """Waits of the runtime that end, at the latest, when init has executed the program."""
 SAME = 5 * 10**9
 """A process of the record's pid that began this many nanoseconds before or after the record is the runtime."""
+BEGINNING = "["
+"""The first character of a record."""
+MEMBERS = {"name": str, "cat": str, "ph": str, "pid": int, "tid": int, "args": dict}
+ARGUMENTS = {"name": str, "path": str, "errno": int}
+"""The members of an event that Python reads, and of its ``args``, with their types."""
+LAST_ERROR = 4095
+"""The kernel's greatest errno."""
+_UNPRINTABLE = re.compile("[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What a terminal would obey, and what XML and UTF-8 cannot hold: a record has names and output of others' programs."""
 
 
 class Span:
@@ -138,7 +147,7 @@ def read_events(text: str) -> "tuple[list[dict[str, Any]], int]":
 
     :raises ValueError: the text is no record.
     """
-    if text[:1] != "[":
+    if text[:1] != BEGINNING:
         raise ValueError("found another beginning, expected [")
     events, damaged = [], 0
     for line in text[1:].splitlines():
@@ -147,15 +156,30 @@ def read_events(text: str) -> "tuple[list[dict[str, Any]], int]":
             continue
         try:
             event = json.loads(line)
-            events.append({**event, "at": _nanoseconds(line, "ts"), "lasts": _nanoseconds(line, "dur")})
-        except (ValueError, TypeError):
+            events.append({**_checked(event), "at": _nanoseconds(line, "ts"), "lasts": _nanoseconds(line, "dur")})
+        except (ValueError, RecursionError):
             damaged += 1
+    if damaged and not events:
+        raise ValueError("found no event")
     return events, damaged
+
+
+def _checked(event: object) -> "dict[str, Any]":
+    """The event, if a runtime can have written it. A text file may have anything in a line."""
+    if not isinstance(event, dict) or not _has(event, MEMBERS) or not _has(event["args"], ARGUMENTS):
+        raise ValueError("found something else, expected an event")
+    if not 0 <= event["args"]["errno"] <= LAST_ERROR:
+        raise ValueError("errno")
+    return event
+
+
+def _has(members: "dict[str, Any]", types: "dict[str, type]") -> bool:
+    return all([isinstance(members.get(name), wanted) for name, wanted in types.items()])
 
 
 def _nanoseconds(line: str, name: str) -> int:
     """A time of the line. As a floating-point number it would lose its last digits."""
-    found = re.search(rf'"{name}": *(\d+)(?:\.(\d{{3}}))?', line)
+    found = re.search(rf'"{name}": *(\d{{1,20}})(?:\.(\d{{3}}))?\b', line)
     if not found:
         raise ValueError(name)
     return int(found[1]) * 1000 + int(found[2] or 0)
@@ -183,7 +207,10 @@ def read(text: str) -> list[Command]:
 
 
 def _add(command: Command, event: "dict[str, Any]") -> None:
-    name, text, thread = event["name"], event["args"]["name"], event["tid"]
+    name, text, path = [
+        _UNPRINTABLE.sub("\ufffd", each) for each in (event["name"], event["args"]["name"], event["args"]["path"])
+    ]
+    thread = event["tid"]
     if name == "process_name":
         command.title = text.strip()
     elif name == "thread_name":
@@ -191,7 +218,7 @@ def _add(command: Command, event: "dict[str, Any]") -> None:
     elif name == "parent":
         command.parent = text
     elif name == "output":
-        ran = [span for span in command.spans if (span.thread, span.name) == (thread, event["args"]["path"])]
+        ran = [span for span in command.spans if (span.thread, span.name) == (thread, path)]
         for span in ran[-1:]:
             span.output = text
     elif name == "throttled":
@@ -209,7 +236,7 @@ def _add(command: Command, event: "dict[str, Any]") -> None:
                 name,
                 start,
                 start + event["lasts"],
-                event["args"]["path"],
+                path,
                 text,
                 ended,
                 event["args"]["errno"],
@@ -219,8 +246,9 @@ def _add(command: Command, event: "dict[str, Any]") -> None:
 
 def _held_back(text: str) -> tuple[int, int]:
     """What cpu.stat says: cgroup v1 counts nanoseconds, v2 microseconds."""
-    found = {words[0]: int(words[1]) for words in map(str.split, text.splitlines()) if len(words) == 2}
-    return found.get("nr_throttled", 0), found.get("throttled_time", 1000 * found.get("throttled_usec", 0))
+    found = dict(re.findall(r"^(\w+) (\d{1,20})$", text, re.MULTILINE))
+    time_held = int(found.get("throttled_time", 0)) or 1000 * int(found.get("throttled_usec", 0))
+    return int(found.get("nr_throttled", 0)), time_held
 
 
 def _end_unfinished(command: Command) -> None:

@@ -32,7 +32,7 @@ def table(commands: list[Command]) -> str:
 
 def _of_command(command: Command) -> str:
     path = critical_path(command)
-    text = _head(command) + _unfinished(command)
+    text = _head(command) + _unfinished(command) + _throttled(command)
     if path:
         text += "\ncritical path:\n" + _aligned(_path_rows(command, path))
     longest = sorted([span for span in command.spans if span.kind != WAITS], key=command.own, reverse=True)
@@ -40,11 +40,6 @@ def _of_command(command: Command) -> str:
     if rows:
         text += "\nlongest steps:\n" + _aligned(rows[:LONGEST])
     notes = [f"{span.title} has printed: {span.output.strip()}" for span in command.spans if span.output.strip()]
-    times, held_back = command.held_back
-    if times:
-        notes.append(
-            f"linux.resources.cpu.quota has held the container back {times} times, for {_ms(held_back)} ms in all"
-        )
     notes += [f"{level}: {words}" for level, words in command.notes]
     return text + "".join([f"{note}\n" for note in (["", *notes] if notes else [])])
 
@@ -89,6 +84,14 @@ def _unfinished(command: Command) -> str:
     spans = sorted(command.unfinished, key=lambda span: span.kind == WAITS)
     rows = [(command.threads[span.thread], f"{span.title}: has not ended") for span in spans]
     return _aligned(list(dict.fromkeys(rows)))
+
+
+def _throttled(command: Command) -> str:
+    """What no step shows: a process that is held back is slow in whatever it does."""
+    times, held_back = command.held_back
+    if not times:
+        return ""
+    return f"  linux.resources.cpu.quota has held the container back {times} times, for {_ms(held_back)} ms in all\n"
 
 
 def _result(span: Span) -> str:
