@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ocirt.cli.doctor.finding import FAULT, GOOD, NOTE
 from ocirt.cli.parser import parse
 from ocirt.cli.spec import default, rootless
 from ocirt.compile.capabilities import BITS
-from ocirt.model.host import Cgroups, Hierarchy
+from ocirt.model.host import Cgroups, Hierarchy, Host
 from tests.unit import plans
 from tests.unit.plans import ALL_CAPABILITIES
 
@@ -133,6 +134,37 @@ def test_subordinate_ids():
     assert users._count(text, "tester", 1000) == 65546 and users._count(text, "nobody", 5) == 0
 
 
+def test_an_empty_path_hides_no_helper(monkeypatch):
+    """The runtime looks for these programs in folders of its own."""
+    monkeypatch.setenv("PATH", "")
+    asked = []
+    monkeypatch.setattr(users.subprocess, "run", lambda words, **rest: asked.append((words, rest)) or Done())
+    assert texts(users._namespaces(1000), GOOD) == ["user namespaces can be made"]
+    assert asked[0][1]["env"] == {"PATH": users.PROGRAMS}
+    there = [program for program in ("newuidmap", "newgidmap") if shutil.which(program, path=users.PROGRAMS)]
+    said = [each for each in texts(users._subordinate(54321), FAULT) if "is not installed" in each]
+    assert len(said) == 2 - len(there), said
+
+
+class Done:
+    """A program that has ended well."""
+
+    returncode, stdout, stderr = 0, "", ""
+
+
+def test_a_file_that_is_hidden_ends_only_its_topic(monkeypatch, capfdbinary):
+    def hidden(host):
+        raise FileNotFoundError(2, "No such file or directory", "/proc/filesystems")
+
+    monkeypatch.setattr(
+        "ocirt.cli.doctor.TOPICS", {"storage": hidden, "users": lambda host: iter([users.good("well")])}
+    )
+    assert run(parse(["ocirt", "doctor", "--json"])) == 1
+    first, second = json.loads(capfdbinary.readouterr().out)
+    assert first["found"] == "/proc/filesystems: no such file or directory: the rest of this topic is unknown"
+    assert second["found"] == "well"
+
+
 def test_a_switch_that_forbids_user_namespaces(monkeypatch, tmp_path):
     switch = tmp_path / "max_user_namespaces"
     switch.write_text("0\n")
@@ -227,6 +259,7 @@ def box(tmp_path):
     """A function that gives the findings for a config in a bundle with an empty rootfs that has /bin/sh, a link."""
     (tmp_path / "rootfs/bin").mkdir(parents=True)
     (tmp_path / "rootfs/bin/busybox").write_text("")
+    (tmp_path / "rootfs/bin/busybox").chmod(0o755)
     (tmp_path / "rootfs/bin/sh").symlink_to("/bin/busybox")
 
     def findings(config, **facts):
@@ -269,6 +302,12 @@ def change(config, *keys, to):
             "mounts[5]: a second proc at /p",
         ),
         (["process", "capabilities", "bounding"], ["CAP_NONE"], NOTE, "create warns: "),
+        (
+            ["linux", "namespaces", 1],
+            {"type": "network", "path": "/run/netns/none"},
+            FAULT,
+            "linux.namespaces[1].path: /run/netns/none does not exist",
+        ),
     ],
 )
 def test_what_would_fail(box, keys, value, level, words):
@@ -284,6 +323,69 @@ def test_a_limit_above_the_callers(box):
     said = texts(box(config, permitted=ALL_CAPABILITIES & ~BITS["CAP_SYS_RESOURCE"]), FAULT)
     assert len(said) == 1 and said[0].startswith(f"process.rlimits[0]: RLIMIT_NOFILE of {hard + 1} is above")
     assert texts(box(config), FAULT) == []
+
+
+def test_a_limit_above_the_kernels(box):
+    """Not even root may have more open files."""
+    config, most = default(), int(Path("/proc/sys/fs/nr_open").read_text())
+    for hard, expected in ((most, 0), (most + 1, 1)):
+        config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 5, "hard": hard}]
+        assert len(said := texts(box(config), FAULT)) == expected, said
+    assert said[0].endswith(f"which binds root, too; ask for less, or as root: sysctl fs.nr_open={most + 1}")
+
+
+def test_a_program_that_is_not_executable(box, tmp_path):
+    (tmp_path / "rootfs/bin/busybox").chmod(0o644)
+    (said,) = texts(box(default()), NOTE)
+    place = f"{os.path.realpath(tmp_path)}/rootfs/bin/busybox"
+    assert said == f"process.args[0]: {place} is not an executable file; chmod +x {place}"
+
+
+def _with_null(value):
+    """The same config with a null for each property that is absent at the places where engines write some."""
+    value["hooks"] = {"prestart": None}
+    value["annotations"] = None
+    value["process"] |= {"rlimits": None, "user": {"uid": 0, "gid": 0, "additionalGids": None}}
+    value["linux"] |= {"maskedPaths": None, "readonlyPaths": None, "uidMappings": None, "resources": None}
+    value["mounts"].append({"destination": "/t", "type": "tmpfs", "source": None, "options": None})
+    return value
+
+
+def test_properties_that_are_null_count_as_missing(box):
+    assert texts(box(_with_null(default())), FAULT) == []
+    for name in ("hooks", "mounts", "annotations"):
+        found = box(default() | {name: None})
+        assert [each for each in found if each.level == GOOD and "compiles to" in each.found], (name, found)
+
+
+@pytest.mark.parametrize(
+    "facts, text, wanted, level",
+    [
+        ({"euid": 1000, "egid": 1000}, "1000:100000:65536\n", 165535, GOOD),
+        ({"euid": 1000, "egid": 1000}, "1000:100000:65536\n", 165536, FAULT),
+        ({"euid": 1000, "egid": 1000}, "", 100000, FAULT),
+        ({"in_user_namespace": True}, "0 100000 65536\n", 65535, GOOD),
+        ({"in_user_namespace": True}, "0 100000 65536\n", 65536, FAULT),
+        ({}, "", 4000000000, GOOD),
+    ],
+)
+def test_ids_of_the_host_that_the_caller_may_not_map(box, monkeypatch, facts, text, wanted, level):
+    config = rootless(1000, 1000)
+    for kind in ("uid", "gid"):
+        config["linux"][f"{kind}Mappings"] = [{"containerID": 0, "hostID": wanted, "size": 1}]
+    monkeypatch.setattr(users, "_text", lambda path: text)
+    real = Host.text
+    monkeypatch.setattr(
+        Host,
+        "text",
+        lambda self, path: text if path in ("/proc/self/uid_map", "/proc/self/gid_map") else real(self, path),
+    )
+    said = [each for each in texts(box(config, **facts), FAULT) if "may not map" in each]
+    assert len(said) == (2 if level == FAULT else 0), said
+    if said:
+        assert said[0].startswith(
+            f"linux.uidMappings[0]: the caller may not map the uids {wanted} to {wanted} of the host"
+        )
 
 
 def test_an_id_that_is_not_mapped(box):

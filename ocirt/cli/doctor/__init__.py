@@ -6,11 +6,12 @@ user, inside a container as well as on a host.
 
 import json
 
+from ...errors import reason
 from ...model.host import Host
 from ..output import write
 from ..plan import bundle_of
 from . import bundle, control_groups, engines, kernel, programs, storage, users
-from .finding import FAULT, GOOD, NOTE, Finding
+from .finding import FAULT, GOOD, NOTE, Finding, fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,12 +43,20 @@ def run(line: "CommandLine") -> int:
         folder, data = bundle_of(line.arguments[0], options.config)
         found = [("bundle", each) for each in bundle.examine(host, options, folder, data)]
     else:
-        found = [(topic, each) for topic, look in TOPICS.items() for each in look(host)]
+        found = [(topic, each) for topic, look in TOPICS.items() for each in _examined(look, host)]
     if options.json:
         write(json.dumps([_row(topic, each) for topic, each in found], indent=2) + "\n")
     else:
         write(as_text(found))
     return 1 if FAULT in [each.level for _, each in found] else 0
+
+
+def _examined(look: "Callable[[Host], Iterator[Finding]]", host: Host) -> "Iterator[Finding]":
+    """The findings of a topic. A file that an outer container hides ends its topic, and no other one."""
+    try:
+        yield from look(host)
+    except OSError as error:
+        yield fault(f"{error.filename}: {reason(error)}: the rest of this topic is unknown", "show the file to ocirt")
 
 
 def _row(topic: str, finding: Finding) -> dict[str, str]:

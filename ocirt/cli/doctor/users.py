@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 
+from ...compile.namespaces import HELPER_FOLDERS
 from .finding import Finding, fault, good, note, package
 
 TYPE_CHECKING = False
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 65536
 """Subordinate ids that an ordinary image needs."""
+ALL = 2**32 - 1
+"""How many ids there are: the last one stands for none, as in chown(2)."""
 SWITCHES = {
     "/proc/sys/user/max_user_namespaces": ("0", "sysctl user.max_user_namespaces=15000"),
     "/proc/sys/kernel/unprivileged_userns_clone": ("0", "sysctl kernel.unprivileged_userns_clone=1"),
@@ -24,6 +27,8 @@ SWITCHES = {
 }
 """Files of sysctl(8) -> the value with which the kernel refuses user namespaces to users, and the way back."""
 SECONDS = 10
+PROGRAMS = "/usr/bin:/bin"
+"""Where unshare(1) and true(1) are."""
 
 
 def examine(host: "Host") -> "Iterator[Finding]":
@@ -50,12 +55,13 @@ def _states(uid: int) -> "Iterator[Finding]":
 
 
 def _namespaces(euid: int) -> "Iterator[Finding]":
-    unshare = shutil.which("unshare", path="/usr/bin:/bin")
+    unshare = shutil.which("unshare", path=PROGRAMS)
     if unshare is None:
         yield note("cannot try a user namespace without unshare(1)", package("util-linux"))
         return
     done = subprocess.run(
         [unshare, "--user", "--map-root-user", "--mount", "true"],
+        env={"PATH": PROGRAMS},  # the caller's may lack the program true, which is no fault of the kernel's
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -75,7 +81,7 @@ def _namespaces(euid: int) -> "Iterator[Finding]":
 def _subordinate(uid: int) -> "Iterator[Finding]":
     name = _name(uid)
     for program, file, flag in (("newuidmap", "/etc/subuid", "uids"), ("newgidmap", "/etc/subgid", "gids")):
-        path = shutil.which(program)
+        path = shutil.which(program, path=":".join(HELPER_FOLDERS))
         if path is None:
             yield fault(
                 f"{program} is not installed: a rootless container has only this user's id",
@@ -112,9 +118,29 @@ def _may_map(path: str) -> bool:
 
 
 def _count(text: str, name: str, uid: int) -> int:
-    """How many subordinate ids the lines NAME:FIRST:COUNT of subuid(5) give to a user."""
+    """How many subordinate ids a user has."""
+    return sum([size for _, size in subordinate(text, name, uid)])
+
+
+def subordinate(text: str, name: str, uid: int) -> "list[tuple[int, int]]":
+    """The ranges, as first id and size, that the lines NAME:FIRST:SIZE of subuid(5) give to a user."""
     rows = [line.split(":") for line in text.splitlines()]
-    return sum([int(row[2]) for row in rows if len(row) == 3 and row[0] in (name, str(uid)) and row[2].isdigit()])
+    return [
+        (int(row[1]), int(row[2]))
+        for row in rows
+        if len(row) == 3 and row[0] in (name, str(uid)) and row[1].isdecimal() and row[2].isdecimal()
+    ]
+
+
+def mappable(host: "Host", kind: str) -> "list[tuple[int, int]]":
+    """The ranges of ids of the kind ``kind`` (uid or gid) that the caller may map into a user namespace."""
+    if host.euid != 0:
+        own = host.euid if kind == "uid" else host.egid
+        return [(own, 1), *subordinate(_text(f"/etc/sub{kind}"), _name(host.euid), host.euid)]
+    if not host.in_user_namespace:
+        return [(0, ALL)]
+    rows = [line.split() for line in host.text(f"/proc/self/{kind}_map").splitlines()]
+    return [(int(first), int(size)) for first, _, size in rows]
 
 
 def _text(path: str) -> str:
