@@ -1,6 +1,7 @@
 """Commands as text for people: the critical path with the longest steps, or all spans."""
 
 import os
+from collections.abc import Sequence
 
 from .critical import Part, critical_path
 from .spans import WAITS, Command, Span
@@ -104,7 +105,7 @@ def _ms(nanoseconds: int) -> str:
     return f"{nanoseconds / 1e6:.3f}"
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> str:
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
     """Columns, the numbers at the right."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = []
