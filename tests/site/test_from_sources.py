@@ -1,6 +1,7 @@
 """Pages of the site that hack/docs.d makes from sources."""
 
 from pathlib import Path
+from types import ModuleType
 
 import library
 import manual
@@ -55,7 +56,9 @@ def test_the_page_of_annotations_names_all_that_have_an_effect():
 
 def test_the_page_of_the_library_has_each_public_name():
     page = library.page()
-    for name in set(ocirt.__all__) - {"aio"}:
+    for name in ocirt.__all__:
+        if isinstance(getattr(ocirt, name), ModuleType):
+            continue
         assert f"\n::: ocirt.{name}\n" in page and f"| [`{name}`](#ocirt.{name}) | " in page
     for name in ("run", "Container", "Pool", "Process"):
         assert f"\n::: ocirt.aio.{name}\n" in page
