@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import json
+import math
 import platform
 import sys
 import time
@@ -40,6 +41,13 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     flag("--program", action="append", metavar="NAME", help="only this program; repeatable")
     flag("--jobs", type=int, default=run.JOBS, metavar="N", help="programs at a time (default: %(default)s)")
     flag("--limit", type=float, default=run.LIMIT, metavar="SECONDS", help="for one program (default: %(default)s)")
+    flag(
+        "--within",
+        type=float,
+        default=math.inf,
+        metavar="SECONDS",
+        help="start no program later; the report names those",
+    )
     flag("--json", type=Path, default=FILES / "report.json", metavar="FILE", help="default: %(default)s")
     flag("--junit", type=Path, default=FILES / "junit.xml", metavar="FILE", help="default: %(default)s")
     flag("--markdown", type=Path, metavar="FILE", help="write a page for people")
@@ -61,8 +69,8 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
             parser.error("--docs is a whole run of its own runtimes: without --runtime and --program")
         options.runtime, options.markdown = [OURS, *PEERS], DOCS
     options.runtime = options.runtime or [OURS]
-    if options.jobs < 1 or options.limit <= 0:
-        parser.error("--jobs and --limit: expected more than 0")
+    if options.jobs < 1 or options.limit <= 0 or options.within <= 0:
+        parser.error("--jobs, --limit and --within: expected more than 0")
     return options
 
 
@@ -79,16 +87,24 @@ def column(
     *,
     jobs: int = run.JOBS,
     limit: float = run.LIMIT,
+    within: float = math.inf,
     done: Callable[[run.Result], None] | None = None,
 ) -> report.Column:
     """Run ``programs``, except those that are left out, and the necessary proofs.
 
     :param file: the part of known.toml that applies to this host.
+    :param within: programs that have not started after so many seconds do not run.
     """
     strict = is_strict(runtime)
     left_out = {each: entry for each in programs if (entry := file.reason(each))}
     ran = run.run(
-        suite, runtime, [each for each in programs if each not in left_out], jobs=jobs, limit=limit, done=done
+        suite,
+        runtime,
+        [each for each in programs if each not in left_out],
+        jobs=jobs,
+        limit=limit,
+        within=within,
+        done=done,
     )
     names: dict[known.Known | known.LeftOut, str] = {
         entry: program
@@ -100,10 +116,9 @@ def column(
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         held = dict(zip(names, pool.map(lambda entry: known.prove(suite, runtime, names[entry], entry), names)))
     verdicts = {
-        program: known.judge(ran[program], file, held, strict)
-        if program in ran
-        else known.judge_left_out(left_out[program], held[left_out[program]])
-        for program in programs
+        **dict.fromkeys(programs, known.Verdict("not run")),
+        **{program: known.judge(result, file, held, strict) for program, result in ran.items()},
+        **{program: known.judge_left_out(entry, held[entry]) for program, entry in left_out.items()},
     }
     return report.Column(runtime, {program: ran.get(program) or run.Result(program) for program in programs}, verdicts)
 
@@ -152,7 +167,14 @@ def main(words: Sequence[str] | None = None) -> int:
             for runtime in runtimes:
                 columns.append(
                     column(
-                        suite, runtime, programs, file, jobs=options.jobs, limit=options.limit, done=_progress(runtime)
+                        suite,
+                        runtime,
+                        programs,
+                        file,
+                        jobs=options.jobs,
+                        limit=options.limit,
+                        within=options.within,
+                        done=_progress(runtime),
                     )
                 )
                 report.show(columns[-1])
@@ -170,7 +192,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-    return int(any(each.count()["not ok"] for each in columns if is_strict(each.runtime)))
+    return int(any(each.count()[bad] for each in columns if is_strict(each.runtime) for bad in ("not ok", "not run")))
 
 
 def _machine(options: argparse.Namespace, here: known.File) -> Sequence[str]:

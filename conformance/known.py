@@ -83,7 +83,8 @@ class File:
 class Verdict:
     """The verdict on a :class:`run.Result`.
 
-    :ivar outcome: ``"ok"``, ``"known"``, ``"left out"`` (it did not run) or ``"not ok"``.
+    :ivar outcome: ``"ok"``, ``"known"``, ``"left out"`` (it cannot test a runtime here), ``"not ok"`` or ``"not run"`` (the
+        time had run out).
     :ivar differences: sentences about what differs from the file.
     """
 

@@ -14,7 +14,9 @@ from xml.etree import ElementTree
 from .known import File, Known, Verdict
 from .run import Result, Runtime
 
-OUTCOMES = ("ok", "known", "left out", "not ok")
+OUTCOMES = ("ok", "known", "left out", "not ok", "not run")
+RARE = ("left out", "not run")
+"""The outcomes that are shown only if there are any."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ def closing(column: Column) -> str:
 
 
 def _outcomes(count: Counter[str]) -> list[str]:
-    """The outcomes to show: all, but "left out" only if there are any."""
-    return [outcome for outcome in OUTCOMES if outcome != "left out" or count[outcome]]
+    """The outcomes to show."""
+    return [outcome for outcome in OUTCOMES if outcome not in RARE or count[outcome]]
 
 
 def show(column: Column, out: TextIO = sys.stdout) -> None:
@@ -95,7 +97,7 @@ def _show_rich(column: Column) -> None:
     table = Table(title=column.runtime.name)
     for index, name in enumerate(HEAD):
         table.add_column(name, justify="right" if 2 <= index <= 5 else "left", no_wrap=index < 6)
-    styles = {"ok": "green", "known": "yellow", "left out": "dim", "not ok": "bold red"}
+    styles = {"ok": "green", "known": "yellow", "left out": "dim", "not ok": "bold red", "not run": "red"}
     for program, result in column.results.items():
         verdict = column.verdicts[program]
         name, outcome, *numbers = _row(result, verdict)
@@ -170,6 +172,8 @@ def _junit_suite(root: ElementTree.Element, runtime: str, result: Result, verdic
         case("the program itself", failed, problem)
     if verdict.outcome == "left out":
         case("the program itself", "skipped", "left out, see known.toml")
+    if verdict.outcome == "not run":
+        case("the program itself", "skipped", "not run, the time had run out")
     if verdict.outcome == "not ok":
         case("as known.toml has it", "failure", "; ".join(verdict.differences))
     suite.set("tests", str(len(suite)))
@@ -184,7 +188,7 @@ def _legal(text: str) -> str:
 
 # ---- docs/conformance.md ----
 
-MARKS = {"ok": "ok", "known": "known", "left out": "left out", "not ok": "**fails**"}
+MARKS = {"ok": "ok", "known": "known", "left out": "left out", "not ok": "**fails**", "not run": "not run"}
 WIDTH = 100
 """Columns of a line of docs/conformance.md, except for tables and headings."""
 MACHINE = "In a virtual machine with cgroup v2 and systemd"
@@ -330,8 +334,8 @@ def machine_section(
         "",
         f"## {title}",
         "",
-        f"This is a separate run (`{lane}`) in QEMU, by emulation. Programs that are left out "
-        "did not run, and count neither as passed nor as failed.",
+        f"This is a separate run (`{lane}`) in QEMU, by emulation. Programs that are left out, "
+        "or not run because the time had run out, count neither as passed nor as failed.",
         "",
         *[f"- {name}: {words}" for name, words in run.items() if name != "runtimes"],
         *[f"- {each['name']}: {'; '.join(each['version'])}" for each in run["runtimes"]],
@@ -341,7 +345,8 @@ def machine_section(
     ]
     counts = [Counter(program["outcome"] for program in each["programs"].values()) for each in run["runtimes"]]
     lines += [
-        _table_row([f"programs {MARKS[outcome]}", *[str(count[outcome]) for count in counts]]) for outcome in OUTCOMES
+        _table_row([f"programs {MARKS[outcome]}", *[str(count[outcome]) for count in counts]])
+        for outcome in _outcomes(sum(counts, Counter()))
     ]
     lines += ["", _table_row(["program", *names]), _table_row(["---"] * (len(names) + 1))]
     for name in run["runtimes"][0]["programs"]:

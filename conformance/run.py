@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import math
 import os
 import shutil
 import subprocess
@@ -105,16 +106,21 @@ def run(
     *,
     jobs: int = JOBS,
     limit: float = LIMIT,
+    within: float = math.inf,
     done: Callable[[Result], None] | None = None,
 ) -> dict[str, Result]:
     """Run ``programs``.
 
+    :param within: no program starts later than so many seconds from now.
     :param done: called with each :class:`Result` when it is available, in any order.
-    :return: the results by program, in the order of ``programs``.
+    :return: the results by program, in the order of ``programs``; without those that did not start.
     """
     results: dict[str, Result] = {}
+    end = time.monotonic() + within
 
     def one(program: str) -> None:
+        if time.monotonic() > end:
+            return
         results[program] = result = program_in_cell(suite, runtime, program, limit)
         if done:
             done(result)
@@ -129,7 +135,7 @@ def run(
                     one(program)
         except cells.CellError as error:
             results.update({each: Result(each, problems=[str(error)]) for each in last if each not in results})
-    return {program: results[program] for program in programs}
+    return {program: results[program] for program in programs if program in results}
 
 
 def program_in_cell(suite: Suite, runtime: Runtime, program: str, limit: float = LIMIT) -> Result:

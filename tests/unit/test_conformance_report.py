@@ -112,6 +112,32 @@ def test_what_is_left_out_is_counted_apart():
     assert "**Left out**: old\\_one.\n  It is too old." in text
 
 
+def test_programs_that_the_time_is_too_short_for(monkeypatch):
+    """They are named and counted apart, and are no pass. What is left out is judged by its proof, which needs no time."""
+    monkeypatch.setattr("conformance.run.program_in_cell", lambda suite, runtime, program, limit: RESULTS["fine"])
+    monkeypatch.setattr("conformance.known.prove", lambda *words: True)
+    programs, file = ["fine", "old_one"], File((), {"fine": 1}, (OUT,))
+
+    def found(seconds):
+        return __main__.column(None, COLUMN.runtime, programs, file, jobs=1, within=seconds)
+
+    assert {name: verdict.outcome for name, verdict in found(60).verdicts.items()} == {
+        "fine": "ok",
+        "old_one": "left out",
+    }
+    late = found(-1)
+    assert {name: verdict.outcome for name, verdict in late.verdicts.items()} == {
+        "fine": "not run",
+        "old_one": "left out",
+    }
+    assert report.closing(late) == "ocirt: 0 ok, 0 known, 1 left out, 0 not ok, 1 not run"
+    whole = report.Report((late,), {})
+    assert 'message="not run, the time had run out"' in report.to_junit(whole)
+    short = report.summary(json.loads(report.to_json(whole)))
+    for text in (report.to_markdown(whole, file), "\n".join(report.machine_section(short, file, file))):
+        assert "| programs not run | 1 |" in text and "| fine | not run |" in text
+
+
 def test_the_section_on_the_virtual_machine():
     """Of the run's own JSON; what is known here, too, is not told twice."""
     run = report.summary(json.loads(report.to_json(report.Report((AWAY,), {"date": "yesterday"}))))
@@ -147,6 +173,7 @@ def test_a_section_of_several_runs():
         (["--docs", "--runtime", "runc"], "--docs"),
         (["--jobs", "0"], "--jobs"),
         (["--limit", "0"], "--limit"),
+        (["--within", "0"], "--within"),
     ],
 )
 def test_flags_that_cannot_be(words, message, capsys):

@@ -57,6 +57,16 @@ def test_parts():
     assert part_of("tests.engines.test_page", "test_x[docker-1]") == "docker, page"
 
 
+def test_a_kernel_with_other_pages_is_apart(tmp_path):
+    """A test that ran on two kernels of a lane is in two parts, by the name that run-tests gives a suite."""
+    case = '<testsuite name="{}"><testcase classname="tests.integration.test_x" name="test_y"/></testsuite>'
+    files = [tmp_path / name for name in ("integration.xml", "16k.xml")]
+    for file, name in zip(files, ("pytest", "pages of 16 KiB")):
+        file.write_text(f"<testsuites>{case.format(name)}</testsuites>")
+    once = {"passed": 1, "failed": [], "left out": {}}
+    assert parts(*files) == {"integration": once, "integration, pages of 16 KiB": once}
+
+
 def test_a_reason_is_one_short_line():
     assert reason_of("Skipped: a\nb; with runc, too: FAILED x") == "runc fails, too: a b"
     assert len(reason_of("word " * 100)) == 160

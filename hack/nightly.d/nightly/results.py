@@ -32,6 +32,13 @@ def part_of(classname: str, name: str) -> str:
     return f"{engine[1]}, {file}" if engine else file
 
 
+def host_of(suite: str) -> str:
+    """What the name of a file's suite says about its host: in guests whose kernel has other pages than most, run-tests
+    (tests/vm/guest) names it by them.
+    """
+    return f", {suite}" if suite.startswith("pages of ") else ""
+
+
 def reason_of(message: str) -> str:
     """A reason in one line."""
     proved = PROVED.match(message)
@@ -44,9 +51,10 @@ def reason_of(message: str) -> str:
 def parts(*paths: Path) -> dict[str, Record]:
     """The parts of a result, from the files that pytest's --junitxml wrote."""
     found: dict[str, Record] = {}
-    for case in (case for path in paths for case in xml.etree.ElementTree.parse(path).iter("testcase")):
+    suites = (suite for path in paths for suite in xml.etree.ElementTree.parse(path).iter("testsuite"))
+    for host, case in ((host_of(suite.get("name", "")), case) for suite in suites for case in suite.iter("testcase")):
         classname, name = case.get("classname", ""), case.get("name", "")
-        part = found.setdefault(part_of(classname or name, name), {"passed": 0, "failed": [], "left out": {}})
+        part = found.setdefault(part_of(classname or name, name) + host, {"passed": 0, "failed": [], "left out": {}})
         skipped = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
             part["failed"].append(name)
