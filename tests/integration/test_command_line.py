@@ -10,6 +10,7 @@ import pytest
 
 from ocirt.cli import flags
 from tests.integration.harness import LIMIT
+from tests.processor import PAGE
 
 ODD = b"\xff\xfe\x80"
 """Bytes that are no UTF-8."""
@@ -87,8 +88,10 @@ def test_many_words(ocirt, box):
 def test_many_layers(ocirt, bundle, tmp_path):
     """Their paths together have no limit of ours: the kernel has one."""
     bundle.args("true").save()
-    layers = [word for number in range(200) for word in ("--layer", f"{tmp_path}/{'x' * 250}{number}")]
-    assert "longer than the 4095 bytes that the kernel takes" in ocirt.fails("run", *layers, "--bundle", bundle, "c1")
+    layers = [word for number in range(PAGE // 20) for word in ("--layer", f"{tmp_path}/{'x' * 250}{number}")]
+    assert f"longer than the {PAGE - 1} bytes that the kernel takes" in ocirt.fails(
+        "run", *layers, "--bundle", bundle, "c1"
+    )
 
 
 def raw(ocirt, *words):

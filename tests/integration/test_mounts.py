@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.harness import OWN
 from tests.integration.test_rootfs import mount_table, run
+from tests.processor import PAGE
 
 MAP = [{"containerID": 0, "hostID": 100000, "size": 65536}]
 """On the file system 0, for the host 100000."""
@@ -492,9 +493,9 @@ def test_options_that_go_by_mount(ocirt, bundle, source, flag):
         "stat -c %a /data; df -k /data | tail -1; grep /data /proc/self/mountinfo; pwd; grep -c . /proc/self/mountinfo",
     )
     assert out.startswith("700\n") and " 64 " in out and "nosuid,noexec" in out and "s" * 300 in out, out
-    entry["options"][0] = "size=" + "0" * 4200
+    entry["options"][0] = "size=" + "0" * PAGE
     bundle.save()
-    assert "its options are longer than the 4095 bytes" in ocirt.fails("create", *flag, "--bundle", bundle, "c1")
+    assert f"its options are longer than the {PAGE - 1} bytes" in ocirt.fails("create", *flag, "--bundle", bundle, "c1")
     entry |= {"source": "s" * 4096, "options": []}
     bundle.save()
     assert "its source is longer than the 4095 bytes" in ocirt.fails("create", *flag, "--bundle", bundle, "c1")
