@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import TREE, BenchError
+from .library import runtime_at
 from .place import PARENT, Place, described, for_crun, open_place
 
 if TYPE_CHECKING:
@@ -144,9 +145,7 @@ def main(words: Sequence[str]) -> int:
 
     try:
         with open_place() as place, for_crun() if shutil.which("crun") else nullcontext():
-            for name in ("proc", "dev", "tmp"):
-                (place.rootfs / name).mkdir(exist_ok=True)
-            runtime = ocirt.Runtime(root=str(place.path / "state"), environment={"OCIRT_CACHE": str(place.cache)})
+            runtime = runtime_at(place)
             print(f"programs kept {described(place.cache)}; the target of {POOL} is {TARGET} of {COLD}\n")
             print(measure(place, runtime, options.imports, options.rounds, options.pause), end="")
     except (BenchError, ocirt.OcirtError, subprocess.CalledProcessError) as error:

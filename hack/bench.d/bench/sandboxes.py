@@ -7,24 +7,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import platform
-import re
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import TREE, BenchError
+from .library import runtime_at, when_and_where, write_block
 from .place import PARENT, open_place
 
 if TYPE_CHECKING:
     import ocirt
 
 PAGE = TREE / "docs/sandbox.md"
-BLOCK = re.compile(r"(<!-- written by hack/many-sandboxes --docs -->\n).*?(<!-- end -->)", re.S)
 COMMAND = ["/bin/busybox", "sh", "-c", "echo begun; read line; echo $line"]
 
 
@@ -95,9 +92,8 @@ async def measure(runtime: ocirt.Runtime, rootfs: Path, count: int) -> list[tupl
 
 def table(rows: Sequence[tuple[str, str]]) -> str:
     """The block of the page."""
-    load = " ".join(f"{each:.1f}" for each in os.getloadavg())
     lines = [
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Linux {platform.release()}, {os.cpu_count()} processors, load {load}:",
+        f"{when_and_where()}:",
         "`hack/many-sandboxes`",
         "",
         "| what | how much |",
@@ -117,21 +113,15 @@ def main(words: Sequence[str]) -> int:
 
     try:
         with open_place() as place:
-            for name in ("proc", "dev", "tmp"):
-                (place.rootfs / name).mkdir(exist_ok=True)
-            runtime = ocirt.Runtime(root=str(place.path / "state"), environment={"OCIRT_CACHE": str(place.cache)})
+            runtime = runtime_at(place)
             rows = asyncio.run(measure(runtime, place.rootfs, options.count))
+        text = table(rows)
+        print(text, end="")
+        if options.docs:
+            write_block(PAGE, parser.prog, text)
     except (BenchError, ocirt.OcirtError) as error:
         print(f"hack/many-sandboxes: {error}", file=sys.stderr)
         return 1
-    text = table(rows)
-    print(text, end="")
-    if options.docs:
-        page, count = BLOCK.subn(lambda found: found[1] + text + found[2], PAGE.read_text())
-        if count != 1:
-            print(f"hack/many-sandboxes: {PAGE} has no place for it", file=sys.stderr)
-            return 1
-        PAGE.write_text(page)
     return 0
 
 

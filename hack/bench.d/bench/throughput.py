@@ -6,18 +6,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import re
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Barrier
 from typing import TYPE_CHECKING, TypeAlias
 
 from . import TREE, BenchError
+from .library import runtime_at, when_and_where, write_block
 from .place import PARENT, described, open_place
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ Row: TypeAlias = tuple[str, tuple[float, float, float]]
 """Threads, and what :func:`measure` returns for so many."""
 
 PAGE = TREE / "docs/library.md"
-BLOCK = re.compile(r"(<!-- written by hack/throughput --docs -->\n).*?(<!-- end -->)", re.S)
 THREADS = (1, 2, 4, 8)
 TRUE = ["/bin/busybox", "true"]
 
@@ -81,9 +78,9 @@ def measure(
 
 def table(rows: Sequence[Row], seconds: float, cache: str) -> str:
     """The block of the page."""
-    load, processors = " ".join(f"{each:.1f}" for each in os.getloadavg()), os.cpu_count() or 1
+    processors = os.cpu_count() or 1
     lines = [
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Linux {platform.release()}, {processors} processors, load {load},",
+        f"{when_and_where()},",
         f"{seconds:g} s a row, programs kept {cache}: `hack/throughput`",
         "",
         "| threads | sandboxes a second | CPU time of each, executable and program | in the service | the processors' bound |",
@@ -106,9 +103,7 @@ def main(words: Sequence[str]) -> int:
 
     try:
         with open_place() as place:
-            for name in ("proc", "dev", "tmp"):
-                (place.rootfs / name).mkdir(exist_ok=True)
-            runtime = ocirt.Runtime(root=str(place.path / "state"), environment={"OCIRT_CACHE": str(place.cache)})
+            runtime = runtime_at(place)
             cache = described(place.cache)
             rows = [(str(threads), measure(runtime, place.rootfs, threads, options.seconds)) for threads in THREADS]
             config = ocirt.sandbox(TRUE, cgroup=f"{PARENT}/pool")
@@ -117,17 +112,13 @@ def main(words: Sequence[str]) -> int:
                     (f"{threads}{FROM_A_POOL}", measure(runtime, place.rootfs, threads, options.seconds, pool))
                     for threads in THREADS
                 ]
+        text = table(rows, options.seconds, cache)
+        print(text, end="")
+        if options.docs:
+            write_block(PAGE, parser.prog, text)
     except (BenchError, ocirt.OcirtError) as error:
         print(f"hack/throughput: {error}", file=sys.stderr)
         return 1
-    text = table(rows, options.seconds, cache)
-    print(text, end="")
-    if options.docs:
-        page, count = BLOCK.subn(lambda found: found[1] + text + found[2], PAGE.read_text())
-        if count != 1:
-            print(f"hack/throughput: {PAGE} has no place for it", file=sys.stderr)
-            return 1
-        PAGE.write_text(page)
     return 0
 
 
