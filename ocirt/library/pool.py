@@ -122,6 +122,7 @@ class Reserve:
     :param net: what the config has been made for. A container with a :class:`ocirt.Net` is connected when its program
         starts.
     :param warm: the command line of the first program of a warm interpreter, ``[python, "-c", CODE]``; ``None``: cold.
+    :ivar resources: ``linux.resources`` of each container.
     :raises RequestError: an argument cannot be used.
     """
 
@@ -156,20 +157,17 @@ class Reserve:
             )
         self._shared: Bundle | None = None
         self._id_of_all = lifecycle.new_id()
-        if isinstance(config, Mapping):
+        self.resources: Mapping[str, Any]
+        if isinstance(config, Description):
+            self.resources = config.config(["unused"])["linux"].get("resources", {})
+        else:
             self.config = self._with_program(config)
             self._shared = Bundle(None, self._with_own_cgroup(self._id_of_all), rootfs)
+            self.resources = self._shared.resources
         self._owner, self._lock = os.getpid(), threading.Lock()
         self._waiting: deque[Waiting] = deque()
         self._leaving: deque[Supervisor] = deque()
         self._closed = False
-
-    @property
-    def resources(self) -> Mapping[str, Any]:
-        """The limits of a container."""
-        config = self.config if self.sandbox is None else self.sandbox.config(["unused"])
-        linux = config.get("linux")
-        return linux.get("resources") or {} if isinstance(linux, Mapping) else {}
 
     # ---- making containers ----
 
