@@ -131,21 +131,27 @@ def _remove(path: str, fd: int) -> None:
 
 
 def _remove_with_quota(above: int, name: str, fd: int) -> None:
-    attributes = bytearray(FSXATTR.size)
     try:
-        fcntl.ioctl(fd, FS_IOC_FSGETXATTR, attributes)
-        project = FSXATTR.unpack(attributes)[3]
+        project = _project(fd)
         with suppress(FileNotFoundError):
             remove_beneath(above, name)
         if project >= PROJECTS[0]:
             _set_quota(fd, project, 0, 0)
-    except OSError as error:
-        if error.errno not in (errno.ENOTTY, errno.EOPNOTSUPP):  # no quota was ever set
-            raise
-        with suppress(FileNotFoundError):
-            remove_beneath(above, name)
     finally:
         os.close(fd)
+
+
+def _project(fd: int) -> int:
+    """The project id of a directory; 0 on a file system that has none, where no quota was ever set."""
+    attributes = bytearray(FSXATTR.size)
+    try:
+        fcntl.ioctl(fd, FS_IOC_FSGETXATTR, attributes)
+    except OSError as error:
+        if error.errno not in (errno.ENOTTY, errno.EOPNOTSUPP):
+            raise
+        return 0
+    project: int = FSXATTR.unpack(attributes)[3]
+    return project
 
 
 def _remove_left(above: int) -> None:

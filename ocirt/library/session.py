@@ -71,7 +71,7 @@ class Session:
         """
         if self.scratch is None:
             return 0
-        space = os.statvfs(f"/proc/self/fd/{self.scratch}/0/upper")
+        space = os.statvfs(self.upper(0))
         return 0 if space.f_bavail and space.f_favail else self.sandbox.disk
 
     def config(self, receiver: str, args: Sequence[str] | None) -> dict[str, Any]:
