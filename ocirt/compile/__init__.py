@@ -215,6 +215,7 @@ class _New(Container):
             + self.namespaces.names()
             + sysctl.write(config, self.namespaces)
             + paths.restrict(config.linux, self.request)
+            + self.rootfs.propagate()
         )
         if process and filters:
             steps += process.leave_runtime(filters.register, *self.hooks.kept())

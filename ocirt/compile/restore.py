@@ -73,7 +73,7 @@ class Restored(Container):
                 LoopbackUp("linux.namespaces", ""),
             ]
         # criu leaves the root's attributes and propagation as they are, so these steps set them.
-        finish = self.rootfs.finish()
+        finish = self.rootfs.finish() + self.rootfs.propagate()
         plan.sections["in_restored_mntns"] = (
             [JoinContainer("linux.namespaces", "", flags=MOUNT), EnterRoot(AT, "", fd=NONE), *finish] if finish else []
         )

@@ -60,24 +60,27 @@ if TYPE_CHECKING:
 
 ROOT = "config.md#root"
 PROPAGATION = "config-linux.md#rootfs-mount-propagation"
+PROPERTY = "linux.rootfsPropagation"
 LOWER, UPPER, WORK = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.upper", "org.ocirt.rootfs.work"
 PREFIX = "org.ocirt.rootfs."
 SIZE, SCRATCH = "org.ocirt.rootfs.size", "org.ocirt.rootfs.scratch"
 
 PROPAGATIONS = {
-    # rootfsPropagation: of the whole mount namespace before the first mount, of the rootfs at the end
-    # As with crun and runc since 1.2, no mount that the host makes later below the rootfs appears in the container. Docker
-    # asks for rslave if a volume is one; that is for the volume.
-    "": (SLAVE, PRIVATE),
-    "slave": (SLAVE, PRIVATE),
-    "rslave": (SLAVE, PRIVATE),
-    "private": (PRIVATE, 0),
-    "rprivate": (PRIVATE, 0),
+    # rootfsPropagation: of the whole mount namespace before the first mount; at the end, of the rootfs, and then of all
+    # mounts of the container, whatever their own options are. The specification knows only the values for the rootfs;
+    # in crun and in runc since 1.2 a value with an r is for all mounts.
+    # As with these two, no mount that the host makes later below the rootfs appears in the container. Docker asks for
+    # rslave if a volume is one; that is for the volume.
+    "": (SLAVE, PRIVATE, 0),
+    "slave": (SLAVE, PRIVATE, 0),
+    "rslave": (SLAVE, PRIVATE, SLAVE),
+    "private": (PRIVATE, 0, 0),
+    "rprivate": (PRIVATE, 0, 0),
     # The namespace is never a peer of the host's mounts: the host would get every mount that is made here.
-    "shared": (SLAVE, SHARED),
-    "rshared": (SLAVE, SHARED),
-    "unbindable": (PRIVATE, UNBINDABLE),
-    "runbindable": (PRIVATE, UNBINDABLE),
+    "shared": (SLAVE, SHARED, 0),
+    "rshared": (SLAVE, SHARED, SHARED),
+    "unbindable": (PRIVATE, UNBINDABLE, 0),
+    "runbindable": (PRIVATE, UNBINDABLE, UNBINDABLE),
 }
 
 
@@ -106,9 +109,9 @@ class Rootfs:
         propagation = config.linux.rootfs_propagation
         name = "" if propagation is None else propagation.read()
         if name not in PROPAGATIONS:
-            raise ConfigError("linux.rootfsPropagation", quote(name), "shared, slave, private or unbindable")
-        self.at = "linux.rootfsPropagation" if name else "root"
-        self.before, self.after = PROPAGATIONS[name]
+            raise ConfigError(PROPERTY, quote(name), "shared, slave, private or unbindable")
+        self.at = PROPERTY if name else "root"
+        self.before, self.after, self.after_all = PROPAGATIONS[name]
         self.is_shared = self.after == SHARED
         self.scratch: Scratch | None = None
         self._overlay = self._overlay_step()
@@ -261,11 +264,19 @@ class Rootfs:
 
     def finish(self) -> "list[Step]":
         """The step of init that sets the root's attributes, if any."""
-        if not self.readonly and not self.after:
+        if not self.readonly and self.after == self.after_all:
             return []
-        at, section = self.readonly or ("linux.rootfsPropagation", PROPAGATION)
+        at, section = self.readonly or (PROPERTY, PROPAGATION)
         attributes = RDONLY if self.readonly else 0
         return [SetMountAttributes(at, section, target="/", set=attributes, propagation=self.after)]
+
+    def propagate(self) -> "list[Step]":
+        """The step of init that sets the propagation of all mounts, if they get one. It comes after everything that
+        binds one of them, because some are unbindable then.
+        """
+        if not self.after_all:
+            return []
+        return [SetMountAttributes(PROPERTY, PROPAGATION, target="/", set=0, recursive=1, propagation=self.after_all)]
 
 
 def _readonly(config: "Config") -> "tuple[str, str] | None":

@@ -177,6 +177,51 @@ def test_a_rootfs_that_the_host_shares(ocirt, bundle, asked, shown, readonly):
         subprocess.run(["umount", bundle.rootfs], check=True, timeout=10)
 
 
+@pytest.mark.parametrize("readonly", [False, True])
+@pytest.mark.parametrize(
+    "asked, everywhere, of_the_volume",
+    [
+        ("shared", None, []),
+        ("rshared", "shared", ["shared"]),
+        ("rslave", None, []),
+        ("unbindable", None, []),
+        ("runbindable", "unbindable", ["unbindable"]),
+    ],
+)
+def test_a_propagation_of_all_mounts(ocirt, bundle, tmp_path, asked, everywhere, of_the_volume, readonly):
+    """With an r before it the value is one for the container's other mounts, too, as with crun and runc 1.3; also for a
+    volume that has asked for another one.
+    """
+    bundle.config["root"]["readonly"] = readonly
+    bundle.config["linux"]["rootfsPropagation"] = asked
+    options = ["rbind", "rprivate"]
+    bundle.config["mounts"].append({"destination": "/volume", "source": str(tmp_path), "options": options})
+    (bundle.rootfs / "volume").mkdir(exist_ok=True)
+    mounts = {line.split()[4]: line.split() for line in run(ocirt, bundle, "cat /proc/self/mountinfo").splitlines()}
+    kinds = {at: [word.partition(":")[0] for word in row[6 : row.index("-")]] for at, row in mounts.items()}
+    assert kinds["/volume"] == of_the_volume
+    assert kinds["/proc"] == kinds["/dev"] == ([everywhere] if everywhere else [])
+    assert mounts["/"][5].split(",")[0] == ("ro" if readonly else "rw")
+
+
+def test_an_rslave_root_makes_slaves_of_volumes(ocirt, bundle, tmp_path):
+    """As with runc 1.3: what the container mounts in a volume does not reach the host then."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", volume], check=True, timeout=10)
+    try:
+        subprocess.run(["mount", "--make-shared", volume], check=True, timeout=10)
+        bundle.config["mounts"].append({"destination": "/v", "source": str(volume), "options": ["rbind", "rshared"]})
+        (bundle.rootfs / "v").mkdir(exist_ok=True)
+        for asked, shown in (("rslave", ["master"]), ("slave", ["shared", "master"])):
+            bundle.config["linux"]["rootfsPropagation"] = asked
+            mounts = [line.split() for line in run(ocirt, bundle, "cat /proc/self/mountinfo").splitlines()]
+            (row,) = [each for each in mounts if each[4] == "/v"]
+            assert [word.partition(":")[0] for word in row[6 : row.index("-")]] == shown
+    finally:
+        subprocess.run(["umount", volume], check=True, timeout=10)
+
+
 @pytest.mark.parametrize("flag", [(), ("--no-pivot",)])
 def test_the_hosts_root_is_out_of_reach(ocirt, bundle, flag):
     bundle.shell("ls -a /..; ls /proc/self/root/").save()

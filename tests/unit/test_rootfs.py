@@ -6,6 +6,7 @@ import pytest
 from ocirt.compile.rootfs import split
 from ocirt.errors import ConfigError
 from ocirt.plan.check import fault_of
+from ocirt.plan.steps import RDONLY
 from tests.unit.plans import config, names, no_cgroups, plan, shown, steps, values
 
 UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
@@ -59,26 +60,35 @@ def test_roots_that_cannot_be(root, message):
 
 
 @pytest.mark.parametrize(
-    "value, before, after",
+    "value, before, after, after_all",
     [
-        (None, SLAVE, PRIVATE),
-        ("", SLAVE, PRIVATE),
-        ("slave", SLAVE, PRIVATE),
-        ("rslave", SLAVE, PRIVATE),
-        ("private", PRIVATE, 0),
-        ("rprivate", PRIVATE, 0),
-        ("shared", SLAVE, SHARED),
-        ("rshared", SLAVE, SHARED),
-        ("unbindable", PRIVATE, UNBINDABLE),
-        ("runbindable", PRIVATE, UNBINDABLE),
+        (None, SLAVE, PRIVATE, 0),
+        ("", SLAVE, PRIVATE, 0),
+        ("slave", SLAVE, PRIVATE, 0),
+        ("rslave", SLAVE, PRIVATE, SLAVE),
+        ("private", PRIVATE, 0, 0),
+        ("rprivate", PRIVATE, 0, 0),
+        ("shared", SLAVE, SHARED, 0),
+        ("rshared", SLAVE, SHARED, SHARED),
+        ("unbindable", PRIVATE, UNBINDABLE, 0),
+        ("runbindable", PRIVATE, UNBINDABLE, UNBINDABLE),
     ],
 )
-def test_propagation(value, before, after):
+def test_propagation(value, before, after, after_all):
     made = plan(config(linux__rootfsPropagation=value))
     assert shown(made, "init", "SetPropagation") == [("SetPropagation", {"propagation": before, "recursive": 1})]
-    assert shown(made, "init", "SetMountAttributes") == [
-        ("SetMountAttributes", {"target": "/", "set": 0, "propagation": after})
-    ] * bool(after)
+    of_root = {"target": "/", "set": 0, "propagation": after}
+    of_all = {"target": "/", "set": 0, "recursive": 1, "propagation": after_all}
+    wanted = [of_root] * (after != after_all) + [of_all] * bool(after_all)
+    assert [each for _, each in shown(made, "init", "SetMountAttributes")] == wanted
+
+
+def test_a_read_only_root_of_which_all_mounts_are_shared():
+    made = plan(config(root={"path": "r", "readonly": True}, linux__rootfsPropagation="rshared"))
+    assert [each for _, each in shown(made, "init", "SetMountAttributes")] == [
+        {"target": "/", "set": RDONLY, "propagation": SHARED},
+        {"target": "/", "set": 0, "recursive": 1, "propagation": SHARED},
+    ]
 
 
 def test_a_propagation_that_is_none():
