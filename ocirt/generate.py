@@ -272,7 +272,7 @@ def flags_header() -> str:
         "#define SIGNALS " + ", ".join([f"{{{c_string(name)}, {number}}}" for name, number in signals().items()]),
         "",
         f"enum flag_part {{ {', '.join(map(part_name, PARTS))} }};",
-        f"enum flag_form {{ TEXT_FORM = {flags.TEXT}, VARIABLE_FORM = {flags.VARIABLE}, ID_FORM = {flags.ID}, USER_FORM = {flags.USER} }};",
+        f"enum flag_form {{ TEXT_FORM = {flags.TEXT}, VARIABLE_FORM = {flags.VARIABLE}, ID_FORM = {flags.ID}, USER_FORM = {flags.USER}, EITHER_FORM = {flags.EITHER} }};",
         "// By flag_id: where the request's document has the flag, and how (launch/request_json.c).",
         "static const struct { const char *name; unsigned char repeats, part, form; } flag_kinds[] = {",
         *[

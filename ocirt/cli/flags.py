@@ -26,10 +26,10 @@ KEY: the program is for one value only. BOUND: the program is for any value, but
 OTHER: the program does not depend on the flag. PYTHONS: the launcher does not know the flag, and starts Python, which
 replaces it by others."""
 
-TEXT, VARIABLE, ID, USER = range(4)
+TEXT, VARIABLE, ID, USER, EITHER = range(5)
 """The form of a flag's value in that document: a string; a string of the form NAME=VALUE; a number, of a user or a
-group; an object of such numbers, ``uid`` and ``gid``. A value of another form is there as a string, and Python refuses
-it."""
+group; an object of such numbers, ``uid`` and ``gid``; and EITHER, for a switch that also has an effect if it is off, the
+string ``1`` or ``0``. A value of another form is there as a string, and Python refuses it."""
 
 
 class Flag:
@@ -263,7 +263,7 @@ NATIVE = {
         Flag("additional-gids", "a further group", "GID", "g", repeats=VALUES, part=BOUND, form=ID),
         Flag("cap", "a further capability", "NAME", "c", repeats=VALUES, part=BOUND),
         Flag("preserve-fds", "pass the open ones of N further descriptors, from 3 on, to the process", "N"),
-        Flag("no-new-privs", "set no_new_privs"),
+        Flag("no-new-privs", "set no_new_privs; =false leaves it out, whatever config.json says", form=EITHER),
         Flag("apparmor", "the AppArmor profile of the process", "PROFILE", part=BOUND),
         Flag("process-label", "the SELinux label of the process", "LABEL", part=BOUND),
         Flag(

@@ -48,6 +48,7 @@ class ExecRequest(Request):
     user: "dict[str, int] | str | None"
     apparmor: str | None
     process_label: str | None
+    no_new_privs: str | None
     tty: bool
     ignore_paused: bool
     env: list[str]
@@ -62,7 +63,7 @@ class ExecRequest(Request):
             setattr(self, name.replace("-", "_"), words.get(name) or None)
         for name in ("tty", "ignore-paused"):
             setattr(self, name.replace("-", "_"), words.get(name) == "1")
-        self.no_new_privs = words.get("no-new-privs") == "1"
+        self.no_new_privs = words.get("no-new-privs")
         for name in ("env", "additional-gids", "cap", "cgroup"):
             setattr(self, name.replace("-", "_"), words.get(name, []))
         for variable in self.env:
@@ -235,7 +236,8 @@ class ExecProcess:
 
     @property
     def no_new_privileges(self) -> bool:
-        return self._of("noNewPrivileges").no_new_privileges or (self._own is None and self._request.no_new_privs)
+        asked = self._request.no_new_privs if self._own is None else None
+        return self._of("noNewPrivileges").no_new_privileges if asked is None else asked == "1"
 
     @property
     def oom_score_adj(self) -> Number | None:

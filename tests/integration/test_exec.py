@@ -202,6 +202,17 @@ def test_flags(ocirt, box):
     assert int(status["CapEff"], 16) & added == added == int(status["CapPrm"], 16) & added
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_no_new_privs_against_the_config(ocirt, bundle, asked):
+    """As with runc, =false counts, too; in any of Go's spellings, and the second time by the kept program."""
+    bundle.config["process"]["noNewPrivileges"] = not asked
+    start(ocirt, bundle)
+    command = "grep NoNewPrivs /proc/self/status"
+    for flag in ("=true", "=1", "=T") if asked else ("=false", "=0", "=F", "=false"):
+        assert shell(ocirt, command, f"--no-new-privs{flag}").split() == ["NoNewPrivs:", str(int(asked))]
+    assert shell(ocirt, command).split() == ["NoNewPrivs:", str(int(not asked))]
+
+
 def test_home_is_the_users(ocirt, box):
     assert shell(ocirt, "echo $HOME", "--user", "1000") == "/home/guest\n"
     assert shell(ocirt, "echo $HOME", "--user", "77") == "/\n"

@@ -2,13 +2,14 @@
 
 import json
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import PARENT, SYSTEMD, cgroup_file, enough_output
+from tests.integration.harness import PARENT, SYSTEMD, Runtime, built, cgroup_file, enough_output
 from tests.integration.unified import left_running
 
 
@@ -285,4 +286,22 @@ def test_a_container_outlives_the_build(ocirt, bundle):
     ocirt.ok("kill", "--all", "c1", "KILL")
     ocirt.wait_status("c1", "stopped")
     ocirt.ok("delete", "c1")
+    assert ocirt.ids() == []
+
+
+def test_a_python_of_another_build(ocirt, bundle, tmp_path):
+    """The executable cannot use what such a Python compiles, and says what is wrong with the installation."""
+    ours = built("bin")
+    (tmp_path / "bin").mkdir()
+    shutil.copy(ours, tmp_path / "bin")
+    folder = ours.parents[1] / "meson/ocirt"
+    script = ours.with_name("ocirt-python").read_text()
+    assert str(folder) in script
+    (tmp_path / "bin/ocirt-python").write_text(script.replace(str(folder), str(tmp_path)))
+    (tmp_path / "bin/ocirt-python").chmod(0o755)
+    (tmp_path / "_build.py").write_text('BUILD_ID = "0123456789abcdef0123456789abcdef"\n')
+    stale = Runtime(tmp_path / "bin/ocirt", ocirt.root)
+    message = stale.fails("create", "--no-cache", "--bundle", bundle, "c1")
+    wanted = f"{tmp_path}/bin/ocirt and the Python beside it are of different builds: install ocirt again"
+    assert wanted in message and "Traceback" not in message
     assert ocirt.ids() == []

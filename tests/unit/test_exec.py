@@ -249,6 +249,15 @@ def test_flags_change_the_containers_process():
     assert "MakeDirectory" not in names(made, "init")
 
 
+@pytest.mark.parametrize("in_config", [None, False, True])
+@pytest.mark.parametrize("flag", [None, "1", "0"])
+def test_no_new_privs_by_the_flag_or_by_the_config(flag, in_config):
+    """As with runc, a flag that is given counts, even with =false."""
+    members = config() if in_config is None else config(process__noNewPrivileges=in_config)
+    made = plan(members, no_new_privs=flag) if flag else plan(members)
+    assert ("SetNoNewPrivileges" in names(made, "init")) == (flag == "1" if flag else bool(in_config))
+
+
 @pytest.mark.parametrize(
     "words, message",
     [

@@ -137,6 +137,7 @@ static _Noreturn void fail_as_python(int pidfd) {
   wait_exit(pidfd, &status);
   int code = status >> 8;
   if (code && code != NOT_LOADED) sys_exit(code);
+  if (!status) fail("%s and the Python beside it are of different builds: install ocirt again", executable.path);
   fail("Python, which compiles the program: found its end by %s %d, expected a program", code ? "status" : "signal",
       code ? code : status);
 }

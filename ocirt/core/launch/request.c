@@ -66,14 +66,11 @@ static int is_choice(const char *const *choices, const char *value) {
   return *choices != 0;
 }
 
-// Takes a switch, with a truth value as in Go's flags: 1, or 0 if anything else follows it.
+// Takes a switch, with a truth value as in Go's flags. Returns 1, or 0 if anything else follows it.
 static int take_switch(struct request *q, const struct flag *flag, const char *value) {
-  if (!value || !strcmp(value, "=true") || !strcmp(value, "=1"))
-    q->flags[flag->id] = "1";
-  else if (!strcmp(value, "=false") || !strcmp(value, "=0"))
-    q->flags[flag->id] = 0;
-  else
-    return 0;
+  int on = !value || !strcmp(value, "=true") || !strcmp(value, "=1");
+  if (!on && strcmp(value, "=false") && strcmp(value, "=0")) return 0;
+  q->flags[flag->id] = on ? "1" : flag_kinds[flag->id].form == EITHER_FORM ? "0" : 0;
   return 1;
 }
 
