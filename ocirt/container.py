@@ -337,7 +337,8 @@ class Container(HasPipes):
         :param stdout: the same.
         :param stderr: the same, or ``STDOUT``.
         :param terminal: a terminal instead, ``True`` or its rows and columns, ``(24, 80)``: ``stdin`` is what is typed
-            there, ``stdout`` what is printed. The container must have a devpts at /dev/pts.
+            there, ``stdout`` what is printed. No other streams can be given with it. The container must have a
+            devpts at /dev/pts.
         :param pass_fds: descriptors that the process gets as 3, 4...
         :raises RequestError: an argument cannot be used.
         :raises ProgramError: the program does not exist or cannot be executed.

@@ -186,7 +186,8 @@ class Live:
         :param stdout: the same.
         :param stderr: the same, or ``STDOUT``, which is the default.
         :param terminal: give it a terminal instead of these streams, with this size in rows and columns: ``True`` or
-            ``(24, 80)``. Its ``stdin`` is what is typed there, its ``stdout`` what is printed.
+            ``(24, 80)``. Its ``stdin`` is what is typed there, its ``stdout`` what is printed. No other streams can be
+            given with it.
         :raises ProgramError: the program does not exist or cannot be executed.
         """
         return self.container.exec(

@@ -13,6 +13,7 @@ from errno import EIO
 from typing import IO, Protocol
 
 from ..errors import RequestError
+from .arguments import wrong
 from .children import close_all
 from .terminal import Terminal, TerminalOutput, checked, resize
 from .waiting import Operation, Wait
@@ -68,12 +69,16 @@ class Streams:
 
     @classmethod
     def of_exec(cls, terminal: Terminal, *wanted: Stream) -> Streams:
-        """The same, or a terminal for the executable, which copies between it and that of the container.
+        """The same, or a terminal for the executable, which copies between it and that of the container. Then no stream
+        can be another one.
 
         :raises RequestError: an argument cannot be used.
         """
         if terminal is False:
             return cls.open(*wanted)
+        for name, each, same in zip(("stdin", "stdout", "stderr"), wanted, (PIPE, PIPE, STDOUT), strict=True):
+            if each not in (None, DEVNULL, same):
+                raise wrong(name, each, "nothing but terminal=, which is all three streams")
         size, streams = checked(terminal), cls()
         streams.master, theirs = os.openpty()
         streams.given, streams._to_close = [theirs] * 3, [theirs]

@@ -20,7 +20,7 @@ from ocirt.library.children import _above
 from ocirt.library.lifecycle import Bundle, contents, exec_flags
 from ocirt.library.report import Begin, End
 from ocirt.library.runtime import Runtime, default_root, installed_executable
-from ocirt.library.streams import PIPE, STDOUT, Output, Streams
+from ocirt.library.streams import DEVNULL, PIPE, STDOUT, Output, Streams
 from ocirt.library.waiting import Wait, deadline_in, drive
 from ocirt.model.config import parse
 from ocirt.model.host import Host
@@ -299,6 +299,24 @@ def test_streams(tmp_path):
         with pytest.raises(BrokenPipeError):
             os.write(streams.ours[0], b"x")
         streams.close()
+
+
+@pytest.mark.parametrize("number, value", [(0, STDOUT), (0, 7), (1, sys.stderr), (1, STDOUT), (2, PIPE), (2, 2)])
+def test_a_terminal_leaves_no_stream_to_choose(number, value):
+    """The process has the terminal three times; a stream that the caller chooses would be ignored."""
+    name, wanted = ("stdin", "stdout", "stderr")[number], [None, DEVNULL, DEVNULL]
+    wanted[number] = value
+    with pytest.raises(errors.RequestError, match=f"^{name}: found .*, expected nothing but terminal=") as caught:
+        Streams.of_exec((24, 80), *wanted)
+    assert caught.value.path == name
+
+
+@pytest.mark.parametrize("wanted", [(DEVNULL,) * 3, (None,) * 3, (PIPE, PIPE, STDOUT)])
+def test_streams_that_are_a_terminals(wanted):
+    streams = Streams.of_exec(True, *wanted)
+    assert all(os.isatty(fd) for fd in streams.given) and set(streams.ours) == {0, 1}
+    streams.given_away()
+    streams.close()
 
 
 def test_output_is_limited():
