@@ -269,6 +269,19 @@ def test_a_command_that_says_nothing():
     )
 
 
+def test_a_root_of_another_debian_has_what_the_engines_lane_needs():
+    """There /usr is read-only: what hack/test would install, it must find installed."""
+    lane = (TREE / "hack/test").read_text().partition("\nrun=()\n")[2].partition("\n  if [[ $kubernetes ]]")[0]
+    needed = {
+        package
+        for call in re.findall(r"\bneed_packages ((?:\\\n|[^\n)])+)", lane)
+        for package in call.replace("\\", " ").split()
+    }
+    lines = (TREE / "hack/engines-root.d/packages").read_text().splitlines()
+    kept = {words[0] for line in lines if (words := line.split()) and words[1:] in ([], ["trixie", "forky", "sid"])}
+    assert needed > {"podman", "docker.io", "passt"} and needed - kept == set()
+
+
 @pytest.fixture
 def ci(tmp_path):
     """Runs .ci/run with parts that do nothing but say their names, and fail where the test has them fail."""
