@@ -61,6 +61,15 @@ def test_below_an_old_profile_of_docker(examine, bundle):
     assert keyctl["mend"] == "create with --no-new-keyring"
 
 
+@pytest.mark.parametrize("covered", [True, False])
+def test_whether_a_user_namespace_can_mount_proc(examine, bundle, covered):
+    if not covered:
+        del bundle.config["linux"]["maskedPaths"], bundle.config["linux"]["readonlyPaths"]
+    rows = examine(list(BITS))
+    assert found(rows, "good", "user namespaces can be made")
+    assert len(found(rows, "note", "no user namespace can mount proc (mount /proc failed: ")) == covered
+
+
 def test_with_cgroups_that_are_read_only(examine, bundle):
     options = ["ro", "nosuid", "noexec", "nodev"]
     bundle.config["mounts"] = [each for each in bundle.config["mounts"] if each["destination"] != "/sys/fs/cgroup"]

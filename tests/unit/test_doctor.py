@@ -43,9 +43,16 @@ def test_a_capability_that_root_lacks():
     assert not [each for each in texts(kernel.examine(host()), NOTE) if "lacks" in each]
 
 
-def test_a_capability_without_which_no_container_starts():
-    (said,) = texts(kernel.examine(host(permitted=ALL_CAPABILITIES & ~BITS["CAP_SYS_ADMIN"])), FAULT)
-    assert said.startswith("root lacks CAP_SYS_ADMIN, needed for the namespaces and mounts of every container; ")
+@pytest.mark.parametrize(
+    "name, needed",
+    [
+        ("CAP_SYS_ADMIN", "the namespaces and mounts of every container"),
+        ("CAP_NET_ADMIN", "the lo of a container's own network namespace, and network devices"),
+    ],
+)
+def test_a_capability_without_which_no_ordinary_container_starts(name, needed):
+    (said,) = texts(kernel.examine(host(permitted=ALL_CAPABILITIES & ~BITS[name])), FAULT)
+    assert said.startswith(f"root lacks {name}, needed for {needed}; ")
 
 
 def test_security_modules_without_securityfs(monkeypatch):
@@ -77,7 +84,12 @@ def test_a_call_without_which_containers_run(monkeypatch):
     "facts, level, words",
     [
         ({"cgroups": Cgroups()}, FAULT, "no cgroups are mounted at /sys/fs/cgroup"),
-        ({"writable": ()}, FAULT, "is read-only: no container gets a cgroup"),
+        ({"writable": ()}, FAULT, "is read-only: no container gets a cgroup; "),
+        (
+            {"writable": (), "in_user_namespace": True},
+            NOTE,
+            "is read-only: no container gets a cgroup, and limits are refused; ",
+        ),
         ({"cgroups": Cgroups([Hierarchy(["cpu"], "/sys/fs/cgroup/cpu", "/")])}, NOTE, "the controller memory is not"),
         ({"euid": 1000}, NOTE, "cgroup v1 cannot be handed to a user"),
         ({}, GOOD, "cgroup v1: memory cpu cpuset pids devices freezer blkio"),
@@ -139,7 +151,7 @@ def test_an_empty_path_hides_no_helper(monkeypatch):
     monkeypatch.setenv("PATH", "")
     asked = []
     monkeypatch.setattr(users.subprocess, "run", lambda words, **rest: asked.append((words, rest)) or Done())
-    assert texts(users._namespaces(1000), GOOD) == ["user namespaces can be made"]
+    assert texts(users._namespaces(host(euid=1000)), GOOD) == ["user namespaces can be made"]
     assert asked[0][1]["env"] == {"PATH": users.PROGRAMS}
     there = [program for program in ("newuidmap", "newgidmap") if shutil.which(program, path=users.PROGRAMS)]
     said = [each for each in texts(users._subordinate(54321), FAULT) if "is not installed" in each]
@@ -173,7 +185,7 @@ def test_a_switch_that_forbids_user_namespaces(monkeypatch, tmp_path):
     fake.chmod(0o755)
     monkeypatch.setattr(users, "SWITCHES", {str(switch): ("0", "sysctl user.max_user_namespaces=15000")})
     monkeypatch.setattr(users.shutil, "which", lambda name, path=None: str(fake))
-    (said,) = texts(users._namespaces(1000), FAULT)
+    (said,) = texts(users._namespaces(host(euid=1000)), FAULT)
     assert said == (
         "no user namespace can be made (unshare failed: No space left on device); "
         "as root: sysctl user.max_user_namespaces=15000"
@@ -186,9 +198,27 @@ def test_a_container_that_makes_no_user_namespace(monkeypatch, tmp_path):
     fake.chmod(0o755)
     monkeypatch.setattr(users, "SWITCHES", {})
     monkeypatch.setattr(users.shutil, "which", lambda name, path=None: str(fake))
-    (root,), (user,) = [texts(users._namespaces(uid), FAULT) for uid in (0, 1000)]
+    (root,), (user,) = [texts(users._namespaces(host(euid=uid)), FAULT) for uid in (0, 1000)]
     assert root.startswith("no user namespace can be made (write failed /proc/self/uid_map: Operation not permitted); ")
     assert "--cap-add SETFCAP" in root and "a seccomp profile" in user
+
+
+@pytest.mark.parametrize("facts, level", [({}, NOTE), ({"in_user_namespace": True}, FAULT), ({"euid": 1000}, FAULT)])
+def test_a_container_whose_proc_is_covered(monkeypatch, tmp_path, facts, level):
+    fake = tmp_path / "unshare"
+    fake.write_text("#!/bin/sh\n[ $3$4 = --mounttrue ] || { echo 'unshare: mount /proc failed: No' >&2; exit 1; }\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(users.shutil, "which", lambda name, path=None: str(fake))
+    findings = list(users._namespaces(host(**facts)))
+    assert texts(findings, GOOD) == ["user namespaces can be made"]
+    (said,) = texts(findings, level)
+    assert said.startswith("no user namespace can mount proc (mount /proc failed: No), as containers with one do: ")
+    assert "systempaths=unconfined" in said
+
+
+@pytest.mark.parametrize("permitted, words", [(0, "with --cap-add SYS_ADMIN"), (ALL_CAPABILITIES, "give the outer")])
+def test_how_to_get_another_seccomp_profile(permitted, words):
+    assert kernel._profile(host(permitted=permitted)).startswith(words)
 
 
 def test_where_programs_are_kept(monkeypatch, tmp_path):

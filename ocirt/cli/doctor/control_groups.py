@@ -90,8 +90,10 @@ def _v2(host: "Host", unified: "Hierarchy") -> "Iterator[Finding]":
 
 def _writable(host: "Host", hierarchy: "Hierarchy") -> "Iterator[Finding]":
     if not host.may_write(hierarchy.mount + hierarchy.own):
-        yield fault(
-            f"{hierarchy.mount} is read-only: no container gets a cgroup",
+        # Root of a user namespace does without a cgroup (cgroups.is_rootless).
+        skips = host.in_user_namespace
+        yield (note if skips else fault)(
+            f"{hierarchy.mount} is read-only: no container gets a cgroup{', and limits are refused' if skips else ''}",
             "run the outer container with --privileged or --cgroupns=private and a writable /sys/fs/cgroup, "
             "or use --cgroup-manager disabled",
         )

@@ -56,7 +56,7 @@ MENDS = {"keyctl": "create with --no-new-keyring"}
 
 NEEDED = {
     "CAP_SYS_ADMIN": "the namespaces and mounts of every container",
-    "CAP_NET_ADMIN": "network devices",
+    "CAP_NET_ADMIN": "the lo of a container's own network namespace, and network devices",
     "CAP_SYS_RESOURCE": "raising a hard limit (process.rlimits), a lower oom_score_adj, and device filters of cgroup v2",
     "CAP_MKNOD": "device nodes",
     "CAP_SYS_CHROOT": "exec, which joins a mount namespace",
@@ -68,8 +68,8 @@ NEEDED = {
     "CAP_KILL": "signals to processes of other users",
 }
 """Capabilities that root's containers need -> for what."""
-FOR_ALL = ("CAP_SYS_ADMIN",)
-"""Those without which no container starts."""
+USUAL = ("CAP_SYS_ADMIN", "CAP_NET_ADMIN")
+"""Those without which no container of an ordinary config starts."""
 
 
 def examine(host: "Host") -> "Iterator[Finding]":
@@ -102,7 +102,7 @@ def _calls(host: "Host") -> "Iterator[Finding]":
             refused.setdefault(ctypes.get_errno(), []).append(name)
     filtered = "\nSeccomp:\t2\n" in host.text("/proc/self/status")
     who = "the seccomp profile under which this process runs" if filtered else "the kernel"
-    mend = "give the outer container a newer profile (docker run --security-opt seccomp=FILE)" if filtered else ""
+    mend = _profile(host) if filtered else ""
     for number, names in refused.items():
         needed = [name for name in names if name not in MENDS]
         if needed:
@@ -113,13 +113,22 @@ def _calls(host: "Host") -> "Iterator[Finding]":
         yield good(f"{len(calls)} system calls are answered" + (" by an outer seccomp profile" if filtered else ""))
 
 
+def _profile(host: "Host") -> str:
+    """How an outer container gets a profile that refuses less. Docker's and podman's own profiles allow a call to those
+    who have the capability that the kernel asks for.
+    """
+    lacks = host.euid == 0 and not host.permitted & BITS["CAP_SYS_ADMIN"]
+    first = "with --cap-add SYS_ADMIN an engine's own profile refuses fewer; " if lacks else ""
+    return first + "give the outer container a newer profile, or one that allows them (--security-opt seccomp=FILE)"
+
+
 def _rights(host: "Host") -> "Iterator[Finding]":
     if host.euid != 0:
         return
     missing = [name for name in NEEDED if not host.permitted & BITS[name]]
     where = " in this user namespace" if host.in_user_namespace else ""
     for name in missing:
-        yield (fault if name in FOR_ALL else note)(
+        yield (fault if name in USUAL else note)(
             f"root lacks {name}{where}, needed for {NEEDED[name]}",
             "an outer container gives it with --cap-add " + name.removeprefix("CAP_"),
         )

@@ -27,7 +27,7 @@ def _overlay(host: "Host") -> "Iterator[Finding]":
     with open("/proc/filesystems") as file:
         known = file.read().split()
     if "overlay" in known:
-        yield good("overlayfs is there" + ("" if host.euid == 0 else ", and a user namespace may mount it"))
+        yield good("overlayfs is there" + ("" if host.euid == 0 else ", and this kernel lets user namespaces mount it"))
     elif os.path.isdir(f"/lib/modules/{os.uname().release}/kernel/fs/overlayfs"):
         yield note("overlayfs is a module that is not loaded: --layer and images fail", "as root: modprobe overlay")
     else:

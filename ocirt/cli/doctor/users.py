@@ -35,7 +35,7 @@ def examine(host: "Host") -> "Iterator[Finding]":
     """Findings about the caller, its subordinate ids, and user namespaces."""
     who = "root" if host.euid == 0 else f"user {host.euid}"
     yield good(f"{who}{' of a user namespace' if host.in_user_namespace else ''}")
-    yield from _namespaces(host.euid)
+    yield from _namespaces(host)
     if host.euid != 0:
         yield from _states(host.euid)
         yield from _subordinate(host.euid)
@@ -54,28 +54,49 @@ def _states(uid: int) -> "Iterator[Finding]":
     )
 
 
-def _namespaces(euid: int) -> "Iterator[Finding]":
+def _namespaces(host: "Host") -> "Iterator[Finding]":
     unshare = shutil.which("unshare", path=PROGRAMS)
     if unshare is None:
         yield note("cannot try a user namespace without unshare(1)", package("util-linux"))
         return
+    why = _refusal(unshare, "--mount")
+    if why is None:
+        yield good("user namespaces can be made")
+        yield from _own_proc(host, unshare)
+        return
+    mend = [f"as root: {way}" for path, (value, way) in SWITCHES.items() if _text(path) == value]
+    if host.euid == 0:
+        mend.append("an outer container allows it with --cap-add SYS_ADMIN --cap-add SETFCAP, or --privileged")
+    mend.append("an outer container allows it with a seccomp profile that has unshare and clone")
+    yield fault(f"no user namespace can be made ({why})", mend[0])
+
+
+def _own_proc(host: "Host", unshare: str) -> "Iterator[Finding]":
+    """The kernel lets a user namespace mount proc only if its caller sees a whole one. Engines cover paths of /proc."""
+    why = _refusal(unshare, "--mount", "--pid", "--fork", "--mount-proc")
+    if why is not None:
+        is_root = host.euid == 0 and not host.in_user_namespace
+        yield (note if is_root else fault)(
+            f"no user namespace can mount proc ({why}), as containers with one do: paths of this /proc are covered",
+            "give the outer container an uncovered one: podman run --security-opt unmask=ALL, "
+            "docker run --security-opt systempaths=unconfined",
+        )
+
+
+def _refusal(unshare: str, *more: str) -> str | None:
+    """Make a user namespace with further options of unshare(1).
+
+    :returns: why that failed; None if it did not.
+    """
     done = subprocess.run(
-        [unshare, "--user", "--map-root-user", "--mount", "true"],
+        [unshare, "--user", "--map-root-user", *more, "true"],
         env={"PATH": PROGRAMS},  # the caller's may lack the program true, which is no fault of the kernel's
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=SECONDS,
     )
-    if done.returncode == 0:
-        yield good("user namespaces can be made")
-        return
-    mend = [f"as root: {way}" for path, (value, way) in SWITCHES.items() if _text(path) == value]
-    if euid == 0:
-        mend.append("an outer container allows it with --cap-add SYS_ADMIN --cap-add SETFCAP, or --privileged")
-    mend.append("an outer container allows it with a seccomp profile that has unshare and clone")
-    why = done.stderr.strip().rpartition("unshare: ")[2]
-    yield fault(f"no user namespace can be made ({why})", mend[0])
+    return done.stderr.strip().rpartition("unshare: ")[2] if done.returncode else None
 
 
 def _subordinate(uid: int) -> "Iterator[Finding]":
