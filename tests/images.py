@@ -6,9 +6,11 @@ import io
 import json
 import tarfile
 
+from tests.processor import ENGINES_NAME
+
 OCI = "application/vnd.oci.image"
 NAME = "org.opencontainers.image.ref.name"
-PLATFORM = {"os": "linux", "architecture": "amd64"}
+PLATFORM = {"os": "linux", "architecture": ENGINES_NAME}
 
 
 def entry(

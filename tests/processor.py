@@ -1,5 +1,7 @@
 """What the tests know of the processor that they run on; no other test names one."""
 
+import ctypes
+import functools
 import os
 import platform
 
@@ -17,17 +19,24 @@ LOADER = {
     "riscv64": "lib/ld-linux-riscv64-lp64d.so.1",
 }[MACHINE]
 """What executes a program of glibc."""
-SYSCALLS = {"open_tree": 428} | (
-    {"write": 1, "sendmsg": 46, "clone": 56, "execve": 59, "mkdir": 83, "mkdirat": 258, "bpf": 321}
-    if MACHINE == "x86_64"
-    else {"mkdirat": 34, "write": 64, "sendmsg": 211, "clone": 220, "execve": 221, "bpf": 280}
-)
-"""Numbers of system calls: from 424 on they are the same for all processors."""
-MKDIR = SYSCALLS.get("mkdir", SYSCALLS["mkdirat"])
-"""The call by which busybox makes a directory: the older processors alone have mkdir(2)."""
+SCMP_ARCH = f"SCMP_ARCH_{MACHINE.upper()}"
+"""As a seccomp profile names it."""
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7, "riscv64": 0xC00000F3}[MACHINE]
 """As the kernel tells a seccomp filter the architecture of a system call."""
 OF_32_BITS = {"x86_64": "i686", "aarch64": "armv8l", "riscv64": "riscv32"}[MACHINE]
 """What uname(2) says in the execution domain LINUX32."""
 ENGINES_NAME = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}[MACHINE]
 """As images name it."""
+
+
+@functools.cache
+def syscall_number(name):
+    """The number of a system call on this processor, as libseccomp knows it; negative if the processor does not have it."""
+    return ctypes.CDLL("libseccomp.so.2").seccomp_syscall_resolve_name(name.encode())
+
+
+def first_syscall(*names):
+    """The number of the first of these system calls that the processor has: a C library takes an older call, such as
+    mkdir(2), where there is one, and elsewhere the newer one, mkdirat(2).
+    """
+    return next(number for number in map(syscall_number, names) if number >= 0)

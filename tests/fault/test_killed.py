@@ -18,11 +18,12 @@ from tests.integration.harness import LIMIT, PARENT, left_cgroups
 from tests.integration.leftovers import Adopted, Leftovers
 from tests.integration.test_faults import full
 from tests.integration.test_faults_in_play import Case
+from tests.processor import syscall_number
 
 ALL = os.environ.get("OCIRT_FAULT_ALL") == "1"
 SAMPLE = 16
 """Faults of a verb in the ordinary lane."""
-EXECVES = (59, 322)
+EXECVES = tuple(map(syscall_number, ("execve", "execveat")))
 TRACER = Path(__file__).with_name("tracer.py")
 
 
@@ -225,7 +226,7 @@ def test_with_hooks(ocirt, bundle, tmp_path, name):
     everything(ocirt, full(bundle), tmp_path, name)
 
 
-UNLINKAT, SETXATTR = 263, 188
+UNLINKAT, SETXATTR = map(syscall_number, ("unlinkat", "setxattr"))
 
 
 def at(calls, number, process=0):
@@ -244,7 +245,7 @@ def test_each_removal_of_a_file(ocirt, bundle, tmp_path):
     assert not wrong, "\n".join(wrong)
 
 
-OPEN_TREE, SETNS = 428, 308
+OPEN_TREE, SETNS = map(syscall_number, ("open_tree", "setns"))
 OF_THE_NAMESPACE = 10
 """System calls of init from the one that makes its mount namespace: until it has the rootfs and /dev/null in it."""
 

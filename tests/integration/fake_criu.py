@@ -26,7 +26,7 @@ from ocirt.criu.message import (
     decode,
     encode,
 )
-from tests.processor import SYSCALLS
+from tests.processor import syscall_number
 
 CLONE_PARENT = 0x8000
 LOG = (
@@ -79,7 +79,7 @@ def start(seconds):
     """Start a process as a sibling, as criu does with restored ones. The process continues only once everything is
     restored.
     """
-    pid = ctypes.CDLL(None).syscall(SYSCALLS["clone"], CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+    pid = ctypes.CDLL(None).syscall(syscall_number("clone"), CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
     if pid == 0:
         os.kill(os.getpid(), signal.SIGSTOP)
         os.execv("/bin/sh", ["sh", "-c", f"sleep {seconds}; exit 7"])

@@ -15,7 +15,7 @@ import pytest
 from ocirt.model.host import Host
 from tests.integration.filters import refusal
 from tests.integration.test_mounts import in_user_namespace
-from tests.processor import SYSCALLS
+from tests.processor import syscall_number
 
 pytestmark = pytest.mark.skipif(Host().kernel < (7, 0), reason="OPEN_TREE_NAMESPACE came with Linux 7.0")
 NAMESPACE, AT_FDCWD = 2, -100
@@ -31,7 +31,9 @@ def refuse_namespaces():
 
     def load():
         exec(code, {})
-        assert libc.syscall(SYSCALLS["open_tree"], AT_FDCWD, b"/", NAMESPACE) == -1 and ctypes.get_errno() == EINVAL
+        assert (
+            libc.syscall(syscall_number("open_tree"), AT_FDCWD, b"/", NAMESPACE) == -1 and ctypes.get_errno() == EINVAL
+        )
 
     return load
 

@@ -24,7 +24,7 @@ from tests.integration.unified import (
     unified,
     wait_for,
 )
-from tests.processor import SYSCALLS
+from tests.processor import syscall_number
 
 __all__ = ["emptied", "unified"]  # fixtures of every test here
 needs_controllers = pytest.mark.skipif(not ON_V2, reason="the controllers of this host are v1")
@@ -516,7 +516,7 @@ def attached(path):
     attr = ctypes.create_string_buffer(
         struct.pack("=IIIIQI", fd, 6, 0, 0, ctypes.addressof(ids), 64).ljust(128, b"\0"), 128
     )
-    status = ctypes.CDLL(None, use_errno=True).syscall(SYSCALLS["bpf"], 16, attr, 128)
+    status = ctypes.CDLL(None, use_errno=True).syscall(syscall_number("bpf"), 16, attr, 128)
     os.close(fd)
     assert status == 0, os.strerror(ctypes.get_errno())
     return list(ids[: struct.unpack_from("=I", attr, 24)[0]])

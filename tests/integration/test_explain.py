@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from tests.integration.harness import LIMIT
+from tests.processor import SCMP_ARCH
 
 ERRNO, ALLOW, KILL = "SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_KILL_PROCESS"
 USED = ["mkdir", "mkdirat"]
@@ -58,7 +59,7 @@ def test_the_default_action_is_named_where_no_rule_is(ocirt, bundle, profiled, t
     recorded = tmp_path / "recorded.json"
     assert ocirt("run", "--record", recorded, "--bundle", bundle, "c1").out == "done\n"
     profile = json.loads(recorded.read_text())
-    assert profile["defaultAction"] == ERRNO and profile["architectures"] == ["SCMP_ARCH_X86_64"]
+    assert profile["defaultAction"] == ERRNO and profile["architectures"] == [SCMP_ARCH]
     (rule,) = profile["syscalls"]
     assert rule["action"] == ALLOW and "execve" in rule["names"] and {*USED} & {*rule["names"]}
     assert not {"setns", "mount", "unshare", "pivot_root", "reboot", "socket"} & {*rule["names"]}

@@ -11,6 +11,7 @@ import pytest
 from tests.images import Layout, directory, entry, layer
 from tests.integration.harness import LIMIT, cgroups_path, remove_cgroups
 from tests.integration.registry import fake_registry
+from tests.processor import ENGINES_NAME
 
 NAME = "example.org/tool:1"
 NO_CGROUPS = ("--cgroup-manager", "disabled")
@@ -185,7 +186,11 @@ def test_images_are_listed(ocirt, loaded, layout):
     assert title.split() == ["NAME", "DIGEST", "CREATED", "SIZE"]
     assert line.split()[:2] == [NAME, layout.manifests[0]["digest"][7:19]]
     (found,) = json.loads(ocirt.ok("images", "--format", "json", "--store", loaded).out)
-    assert (found["name"], found["digest"], found["platform"]) == (NAME, layout.manifests[0]["digest"], "linux/amd64")
+    assert (found["name"], found["digest"], found["platform"]) == (
+        NAME,
+        layout.manifests[0]["digest"],
+        f"linux/{ENGINES_NAME}",
+    )
 
 
 def test_a_bundle_of_an_image(ocirt, loaded, tmp_path):

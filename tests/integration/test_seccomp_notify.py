@@ -11,12 +11,13 @@ from fcntl import ioctl
 import pytest
 
 from tests.integration.harness import LIMIT, enough_output
-from tests.processor import MKDIR, SYSCALLS
+from tests.processor import first_syscall, syscall_number
 
 RECEIVE, SEND = 0xC0502100, 0xC0182101
 """SECCOMP_IOCTL_NOTIF_*, linux/seccomp.h."""
 CONTINUE = 1
-EXECVE, SENDMSG, WRITE = (SYSCALLS[name] for name in ("execve", "sendmsg", "write"))
+EXECVE, SENDMSG, WRITE = map(syscall_number, ("execve", "sendmsg", "write"))
+MKDIR = first_syscall("mkdir", "mkdirat")
 
 
 class Agent:

@@ -7,10 +7,12 @@ import subprocess
 import pytest
 
 from tests.integration.harness import LIMIT, TREE, UID, enough_output
-from tests.processor import KERNEL_HEADERS
+from tests.processor import KERNEL_HEADERS, syscall_number
 
 LAST = (1 << 32) - 1
 """What setresuid(2) takes as "leave it": a process that begins as root would stay root."""
+JOIN_SESSION_KEYRING = 1
+"""KEYCTL_JOIN_SESSION_KEYRING of linux/keyctl.h."""
 
 
 def status_of(text):
@@ -145,7 +147,8 @@ def test_keys_of_the_caller(ocirt, bundle, attacker):
     # The key lies in a session keyring of this command's own.
     script = (
         "import ctypes, os, sys; c = ctypes.CDLL(None, use_errno=True); "
-        "ring = c.syscall(250, 1, None); key = c.syscall(248, b'user', b'ocirt-test-secret', b'leaked', 6, ring); "
+        f"ring = c.syscall({syscall_number('keyctl')}, {JOIN_SESSION_KEYRING}, None); "
+        f"key = c.syscall({syscall_number('add_key')}, b'user', b'ocirt-test-secret', b'leaked', 6, ring); "
         "assert key > 0; os.execv(sys.argv[1], sys.argv[1:])"
     )
     command = ["python3", "-c", script]

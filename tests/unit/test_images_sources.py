@@ -16,10 +16,11 @@ from ocirt import ImageError
 from ocirt.images import sources
 from ocirt.images.store import Store
 from tests.images import OCI, Layout, digest, entry, layer, zipped
+from tests.processor import ENGINES_NAME
 
 ONE, TWO = layer(entry("a", b"one")), layer(entry("b", b"two"))
 LIMIT = 1 << 20
-PLATFORM = {"os": "linux", "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]}
+PLATFORM = {"os": "linux", "architecture": ENGINES_NAME}
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from ocirt.errors import ConfigError, HostError
 from ocirt.plan.steps import EVENTS
-from tests.processor import AUDIT_ARCH, SYSCALLS
+from tests.processor import AUDIT_ARCH, syscall_number
 from tests.unit.plans import config, names, no_cgroups, plan, steps, values
 
 X86_64, X86 = 0xC000003E, 0x40000003
@@ -240,7 +240,7 @@ def test_create_loads_a_filter_that_notifies():
     )
     assert socket.path == "/agent.sock" and socket.fd == load.socket == close.fd
     shown = values(load)
-    assert verdict(shown.pop("filter"), SYSCALLS["mkdirat"], AUDIT_ARCH) == 0x7FC00000
+    assert verdict(shown.pop("filter"), syscall_number("mkdirat"), AUDIT_ARCH) == 0x7FC00000
     assert shown == {"flags": 4 | 8, "socket": socket.fd, "metadata": "words", "status": "creating", "ready": 1}
 
 

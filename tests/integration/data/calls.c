@@ -1,6 +1,7 @@
 // Makes the system calls of its arguments, NUMBER:ARGUMENT..., each printed with what it gives (negative: the error),
 // or the reason of the SIGSYS that it raised. `thread` before one has a thread make it, and prints whether the thread
 // lived.
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -22,13 +23,8 @@ static void trapped(int signal, siginfo_t *info, void *context) {
 }
 
 static long call(void) {
-  long result;
-  register long d __asm__("r10") = arguments[4], e __asm__("r8") = arguments[5], f __asm__("r9") = arguments[6];
-  __asm__ volatile("syscall"
-      : "=a"(result)
-      : "a"(arguments[0]), "D"(arguments[1]), "S"(arguments[2]), "d"(arguments[3]), "r"(d), "r"(e), "r"(f)
-      : "rcx", "r11", "memory");
-  return result;
+  long *a = arguments, result = syscall(a[0], a[1], a[2], a[3], a[4], a[5], a[6]);
+  return result == -1 ? -errno : result;
 }
 
 static void *in_thread(void *data) {
