@@ -68,7 +68,7 @@ class Core:
                 *[CORE / name for name in SOURCES],
             ],
             check=True,
-            timeout=120,
+            timeout=120 * int(os.environ.get("OCIRT_TEST_SLOWNESS", "1")),
         )
         self.library = ctypes.CDLL(str(library))
         self.library.test_scan.restype = self.library.test_find.restype = self.library.test_find_exec.restype = (
