@@ -16,6 +16,7 @@ from .library.changes import Changes
 from .library.description import Bind, Copy, Description
 from .library.inside import Files
 from .library.outcome import MAX_OUTPUT, encoded, result_of
+from .library.program import Program, User
 from .library.runtime import Runtime
 from .library.session import Session
 from .library.snapshots import Snapshot as Layers
@@ -43,6 +44,12 @@ class Sandbox(Description):
         check: bool = False,
         on_output: Callable[[str], object] | None = None,
         max_output: Size | None = MAX_OUTPUT,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: User | None = None,
+        stdout: Stream = PIPE,
+        stderr: Stream = PIPE,
+        terminal: Terminal = False,
     ) -> SandboxResult:
         """Run a program in a new container, from its creation to its removal.
 
@@ -54,6 +61,15 @@ class Sandbox(Description):
             container is killed.
         :param max_output: bytes of both outputs together, a number or text like ``"1m"``. If the program writes more,
             the container is killed. ``None``: no limit.
+        :param cwd: the working directory; this and the following two arguments are by default those of the sandbox.
+        :param env: further environment variables.
+        :param user: the number of the user, and of the group if it is alone: ``1000``, ``(1000, 100)`` or ``"1000:100"``.
+        :param stdout: where the output goes instead of into the result: ``DEVNULL``, a descriptor or a file.
+        :param stderr: the same, or ``STDOUT``.
+        :param terminal: a terminal instead of these streams, ``True`` or its rows and columns, ``(24, 80)``: ``input`` is
+            typed there, then its end, and the result's ``stdout`` is what is printed, with the
+            echo of what is typed.
+        :raises RequestError: an argument cannot be used.
         :raises FileError: a file of ``files`` cannot be put into the sandbox.
         :raises ProgramError: the program does not exist or cannot be executed.
         :raises OcirtError: the container cannot be made or started.
@@ -63,9 +79,9 @@ class Sandbox(Description):
         """
         runtime, limit = self.runtime or Runtime(), self.timeout if timeout is None else seconds("timeout", timeout)
         output = Output(optional_size("max_output", max_output), Lines(on_output) if on_output else None)
-        session = Session(self)
-        bundle = session.bundle(runtime, args)
-        streams = Streams.open(PIPE, PIPE, PIPE)
+        program = Program.of(args, cwd, env, self.user_of(user), terminal)
+        streams, session = Streams.of_run(program.terminal, stdout, stderr), Session(self, program)
+        bundle = session.bundle(runtime)
         begin, end, denied = drive(
             connection.run(
                 self.net,
@@ -107,11 +123,6 @@ class Sandbox(Description):
         return Live(self, container, session)
 
 
-def with_group(user: str | int | None) -> str | None:
-    """The user as ``exec`` wants it. A number alone is that of the group, too, as in the description."""
-    return f"{user}:{user}" if isinstance(user, int) else user
-
-
 class Live:
     """An open sandbox: a container in which several commands run, and whose files are at hand.
 
@@ -141,7 +152,10 @@ class Live:
         max_output: Size | None = MAX_OUTPUT,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
-        user: str | int | None = None,
+        user: User | None = None,
+        stdout: Stream = PIPE,
+        stderr: Stream = PIPE,
+        terminal: Terminal = False,
     ) -> Result:
         """Run a command in the container until it ends. The arguments are those of :meth:`Container.run` and
         :meth:`Sandbox.run`.
@@ -154,13 +168,19 @@ class Live:
         :param max_output: bytes of both outputs together. If the command writes more, it is killed.
         :param cwd: the working directory.
         :param env: further environment variables.
-        :param user: a number, of the user and of the group, or text: ``"UID:GID"``. It has no capability, even if it is 0.
+        :param user: as for :meth:`Sandbox.run`. It has no capability, even if it is 0.
+        :param stdout: as for :meth:`Sandbox.run`, like the following two.
+        :param stderr: the same, or ``STDOUT``.
+        :param terminal: a terminal instead of these streams.
+        :raises RequestError: an argument cannot be used.
         :raises ProgramError: the program does not exist or cannot be executed.
         :raises TimeoutExpired: the time was up. Its ``stdout`` and ``stderr`` have the output until then.
         """
         limit = self.sandbox.timeout if timeout is None else seconds("timeout", timeout)
         output = Output(optional_size("max_output", max_output), Lines(on_output) if on_output else None)
-        result = self.container._run(output, args, input, limit, cwd, env, with_group(user))
+        program = Program.of(args, cwd, env, self.sandbox.user_of(user), terminal)
+        streams = Streams.of_run(program.terminal, stdout, stderr)
+        result = self.container._run(output, program, input, limit, streams)
         output.finish()
         return result.check() if check else result
 
@@ -170,7 +190,7 @@ class Live:
         *,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
-        user: str | int | None = None,
+        user: User | None = None,
         stdin: Stream = DEVNULL,
         stdout: Stream = PIPE,
         stderr: Stream = STDOUT,
@@ -194,7 +214,7 @@ class Live:
             args,
             cwd=cwd,
             env=env,
-            user=with_group(user),
+            user=self.sandbox.user_of(user),
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,

@@ -17,6 +17,7 @@ from ..library.limits import Limits
 from ..library.network import Networking
 from ..library.observe import Event, Stats
 from ..library.outcome import MAX_OUTPUT, encoded, result_of
+from ..library.program import Program, User
 from ..library.runtime import Runtime
 from ..library.sandbox import hardened
 from ..library.streams import DEVNULL, PIPE, Output, Stream, Streams
@@ -235,8 +236,8 @@ class Container(HasPipes):
                 raise RequestError("args: found none, expected the program to which the other arguments belong", "args")
             await drive(self._life.start())
             return
-        words, streams = lifecycle.late_words(args, env, cwd), Streams.open(stdin, stdout, stderr)
-        await drive(self._life.start(words, streams))
+        program, streams = Program.of(args, cwd, env), Streams.open(stdin, stdout, stderr)
+        await drive(self._life.start(program, streams))
         await self._pipes.open(streams)
 
     async def wait(self, timeout: float | None = None) -> int | None:
@@ -313,7 +314,7 @@ class Container(HasPipes):
         *,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
-        user: str | int | None = None,
+        user: User | None = None,
         additional_gids: Iterable[int] = (),
         capabilities: Iterable[str] = (),
         no_new_privileges: bool = False,
@@ -331,7 +332,7 @@ class Container(HasPipes):
         :param cwd: the working directory; this and the following arguments are by default those of the container's
             program.
         :param env: further environment variables.
-        :param user: a number, or text: ``"UID"`` or ``"UID:GID"``.
+        :param user: the number of the user, or of user and group: ``1000``, ``(1000, 100)`` or ``"1000:100"``.
         :param additional_gids: numbers of further groups.
         :param capabilities: further capabilities, like ``"CAP_KILL"``.
         :param no_new_privileges: set no_new_privs.
@@ -348,9 +349,10 @@ class Container(HasPipes):
         """
         if self._life.network is not None:
             network.check_harmless("capabilities", capabilities := list(capabilities))
-        flags = lifecycle.exec_flags(cwd, env, user, additional_gids, capabilities, no_new_privileges, terminal)
-        streams, pipes = Streams.of_exec(terminal, stdin, stdout, stderr), Pipes()
-        process = Process(args, await drive(self._life.exec(args, flags, streams, pass_fds)), pipes)
+        program = Program.of(args, cwd, env, user, terminal)
+        flags = lifecycle.exec_flags(additional_gids, capabilities, no_new_privileges)
+        streams, pipes = Streams.of_exec(program.terminal, stdin, stdout, stderr), Pipes()
+        process = Process(args, await drive(self._life.exec(program, flags, streams, pass_fds)), pipes)
         try:
             await pipes.open(streams)
         except BaseException:
@@ -368,7 +370,10 @@ class Container(HasPipes):
         max_output: Size | None = MAX_OUTPUT,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
-        user: str | int | None = None,
+        user: User | None = None,
+        stdout: Stream = PIPE,
+        stderr: Stream = PIPE,
+        terminal: Terminal = False,
     ) -> Result:
         """Run a further process in the container until it ends.
 
@@ -380,34 +385,32 @@ class Container(HasPipes):
             it is killed. ``None``: no limit.
         :param cwd: the working directory; by default that of the container's program.
         :param env: further environment variables.
-        :param user: a number, or text: ``"UID"`` or ``"UID:GID"``; by default the user of the container's program.
+        :param user: the number of the user, or of user and group: ``1000``, ``(1000, 100)`` or ``"1000:100"``; by default
+            the user of the container's program.
+        :param stdout: where the output goes instead of into the result: ``DEVNULL``, a descriptor or a file.
+        :param stderr: the same, or ``STDOUT``.
+        :param terminal: a terminal instead of these streams, as for :meth:`exec`: ``input`` is typed there, then its end.
+        :raises RequestError: an argument cannot be used.
         :raises ProgramError: the program does not exist or cannot be executed.
         :raises WrongState: the container does not run, or is paused.
         :raises TimeoutExpired: the time was up. Its ``stdout`` and ``stderr`` have the output until then.
         """
         output = Output(optional_size("max_output", max_output))
-        result = await self._run(output, args, input, timeout, cwd, env, user)
+        program = Program.of(args, cwd, env, user, terminal)
+        streams = Streams.of_run(program.terminal, stdout, stderr)
+        result = await self._run(output, program, input, timeout, streams)
         return result.check() if check else result
 
     async def _run(
-        self,
-        output: Output,
-        args: Sequence[str],
-        input: bytes | str,
-        timeout: float | None,
-        cwd: str | None,
-        env: Mapping[str, str] | None,
-        user: str | int | None,
+        self, output: Output, program: Program, input: bytes | str, timeout: float | None, streams: Streams
     ) -> Result:
-        flags = lifecycle.exec_flags(cwd, env, user, (), (), False)
-        streams = Streams.open(PIPE, PIPE, PIPE)
-        supervisor = await drive(self._life.exec(args, flags, streams, ()))
+        supervisor = await drive(self._life.exec(program, (), streams, ()))
         try:
             end = await drive(lifecycle.communicate(supervisor, encoded(input), timeout, output))
         finally:
             streams.close()
             supervisor.release()
-        return result_of(args, supervisor.began, end, output, await self.denied())
+        return result_of(program.args, supervisor.began, end, output, await self.denied())
 
     # ---- what it has written ----
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from ..errors import ConfigError
+from ..errors import ConfigError, reason
 from . import arguments
 from .arguments import Size
 from .inside import absolute
 from .limits import Limits, checked
 from .network import Networking, applied
+from .program import Program, User, with_group
 from .runtime import Runtime
 from .sandbox import BIND_OPTIONS, NOBODY, sandbox
 from .submounts import readonly_binds
@@ -108,7 +109,7 @@ class Description:
         readonly: bool = False,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
-        user: int | tuple[int, int] = NOBODY,
+        user: User = NOBODY,
         open_files: int = 1024,
         hostname: str = "sandbox",
         net: Networking = "none",
@@ -133,8 +134,8 @@ class Description:
         :param readonly: programs may write to /tmp and to each ``Copy`` alone.
         :param env: environment variables, in addition to those of the image, PATH and ``HOME=/tmp``.
         :param cwd: the working directory; by default that of the image, or /tmp.
-        :param user: the number of the user, or of user and group. The user has no capability, even if it is 0. Without
-            root's rights it is 0, which is the caller.
+        :param user: the number of the user, and of the group if it is alone: ``1000``, ``(1000, 100)`` or ``"1000:100"``. The
+            user has no capability, even if it is 0. Without root's rights it is 0, which is the caller.
         :param open_files: the most open files of a process.
         :param hostname: the host's name in the sandbox.
         :param net: ``"none"``: only a loopback of its own; ``"host"``: the host's network; or :class:`ocirt.Net`, which
@@ -152,15 +153,15 @@ class Description:
         self.limits, self.readonly = checked(limits), readonly
         self._image, self.layers = _image(rootfs)
         self.disk = arguments.size("disk", disk)
+        if not self.disk:
+            raise arguments.wrong("disk", disk, "1 byte or more")
         self.disk_in = None if disk_in is None else os.path.realpath(disk_in)
-        self._user = (user, user) if isinstance(user, int) else (user[0], user[1])
-        if os.geteuid() != 0:
-            self._user = 0, 0
+        self._user = with_group("user", user) if os.geteuid() == 0 else (0, 0)
         self._given: dict[str, Any] = {
             "memory": memory,
             "cpus": cpus,
             "processes": processes,
-            "files": open_files,
+            "files": arguments.count("open_files", open_files),
             "hostname": hostname,
             "scratch": self.disk if disk_in is None else SCRATCH_BESIDE_DISK,
             "landlock": landlock,
@@ -168,8 +169,8 @@ class Description:
         }
         self._cgroup = cgroup
         inside = self._image.get("config") or {}
-        self._env = _env(inside.get("Env") or ()) | arguments.mapping("env", env)
-        self._cwd = cwd or inside.get("WorkingDir") or "/tmp"
+        self._env = _env(inside.get("Env") or ()) | arguments.variables("env", env)
+        self._cwd = (inside.get("WorkingDir") or "/tmp") if cwd is None else arguments.directory("cwd", cwd)
         self._default = [*(inside.get("Entrypoint") or ()), *(inside.get("Cmd") or ())] or ["sh"]
         self.base: object = None
         self.content: dict[str, bytes | str] = {}
@@ -186,35 +187,60 @@ class Description:
                 raise arguments.wrong(
                     f"files[{given!r}]", given, "an absolute path in the sandbox, like '/in/data.csv'"
                 )
-            path = absolute(given)
+            path, name = absolute(given), f"files[{given!r}]"
             if isinstance(value, Bind):
-                self.binds[path] = value
+                self.binds[path] = replace(value, source=_source(name, value, "a file or directory"))
             elif isinstance(value, Copy):
-                source = os.path.realpath(value.source)
+                source = os.path.realpath(_source(name, value, "a directory"))
                 if not os.path.isdir(source):
-                    raise arguments.wrong(f"files[{given!r}]", source, "a directory of the host to copy")
+                    raise arguments.wrong(name, value, f"a directory of the host; {source} is none")
                 self.copies[path] = (source,)
             elif isinstance(value, (bytes, str)):
                 self.content[path] = value
             else:
-                raise arguments.wrong(f"files[{given!r}]", value, "bytes, text, ocirt.Bind(...) or ocirt.Copy(...)")
+                raise arguments.wrong(name, value, "bytes, text, ocirt.Bind(...) or ocirt.Copy(...)")
 
     @property
     def user(self) -> tuple[int, int]:
         """uid and gid of the programs."""
         return self._user
 
+    @staticmethod
+    def user_of(user: User | None) -> tuple[int, int] | None:
+        """uid and gid of a program for which a call names this user; ``None`` if it names none.
+
+        :raises RequestError: it is no user, or one that the sandbox does not have.
+        """
+        if user is None:
+            return None
+        found = with_group("user", user)
+        if os.geteuid() != 0 and found != (0, 0):
+            raise arguments.wrong("user", user, "0, which is the caller: without root's rights a sandbox has no other")
+        return found
+
+    def owner(self, program: Program | None) -> tuple[int, int]:
+        """uid and gid of a program."""
+        if program is None or program.user is None:
+            return self._user
+        uid, gid = program.user
+        return uid, uid if gid is None else gid
+
     def config(self, args: Sequence[str] | None = None) -> dict[str, Any]:
         """The config.json of a run, as a dict.
 
         :param args: the program and its arguments, as a list; by default those of the image, or ``["sh"]``.
         """
+        return self.config_of(None if args is None else Program.of(args))
+
+    def config_of(self, program: Program | None) -> dict[str, Any]:
+        """The same for a program that a call describes."""
         cgroup = None if self._cgroup is None else posixpath.join(self._cgroup, os.urandom(8).hex())
-        uid, gid = self._user
+        program = program or Program.of(self._default)
+        uid, gid = self.owner(program)
         found = sandbox(
-            self._default if args is None else args,
-            env=self._env,
-            cwd=self._cwd,
+            program.args,
+            env=self._env | program.env,
+            cwd=program.cwd or self._cwd,
             uid=uid,
             gid=gid,
             cgroup=cgroup,
@@ -222,6 +248,9 @@ class Description:
         )
         # Of two variables with one name, the program would see the first.
         found["process"]["env"] = [f"{name}={value}" for name, value in _env(found["process"]["env"]).items()]
+        if program.terminal is not None:
+            rows, columns = program.terminal
+            found["process"] |= {"terminal": True, "consoleSize": {"height": rows, "width": columns}}
         found["root"] = {"path": self.layers[0], "readonly": self.readonly}
         mounts = found["mounts"]
         if not self.readonly:
@@ -232,7 +261,7 @@ class Description:
             for number, (path, lower) in enumerate(self.copies.items(), 1)
         ]
         mounts += [
-            {"destination": path, "type": "bind", "source": os.path.abspath(bind.source), "options": bind.options()}
+            {"destination": path, "type": "bind", "source": bind.source, "options": bind.options()}
             for path, bind in self.binds.items()
         ]
         places = [str(each["destination"]) for each in mounts]
@@ -290,6 +319,22 @@ def _image(rootfs: str | os.PathLike[str] | HasLayers) -> tuple[Mapping[str, Any
     if not hasattr(rootfs, "layers"):
         raise arguments.wrong("rootfs", rootfs, "an ocirt.Image, or a directory with a root file system")
     return rootfs.config, tuple(rootfs.layers)
+
+
+def _source(name: str, value: Bind | Copy, kind: str) -> str:
+    """The absolute path of what is shown. The runtime opens it again at each run, and refuses what is not there then.
+
+    :raises RequestError: it is no path, or the caller cannot reach it.
+    """
+    given = os.fspath(value.source) if isinstance(value.source, os.PathLike) else value.source
+    if not isinstance(given, str) or not given or "\0" in given:
+        raise arguments.wrong(name, value, f"the path of {kind} of the host")
+    source = os.path.abspath(given)
+    try:
+        os.stat(source)
+    except OSError as error:
+        raise arguments.wrong(name, value, f"{kind} of the host that exists; {source}: {reason(error)}") from None
+    return source
 
 
 def _env(values: Sequence[str]) -> dict[str, str]:

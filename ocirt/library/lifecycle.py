@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,11 +18,11 @@ from ..model.request import checked_id
 from . import arguments, limits, pidfd, report, submounts
 from .children import Child
 from .lending import Lender
+from .program import Program
 from .report import Begin, End
 from .runtime import Runtime
 from .streams import Output, Streams, transfer
 from .supervisor import Supervisor
-from .terminal import Terminal
 from .waiting import Operation, deadline_in
 
 Path = str | os.PathLike[str]
@@ -209,36 +208,12 @@ class Flags:
         return [name for name, is_given in given.items() if is_given]
 
 
-def late_words(args: Sequence[str], env: Mapping[str, str] | None, cwd: str | None) -> list[list[str]]:
-    """What ``start`` brings to a late container: its flags, and the command.
-
-    :raises RequestError: an argument cannot be used.
-    """
-    flags = [] if cwd is None else ["--cwd", cwd]
-    for name, value in arguments.mapping("env", env).items():
-        flags += ["--env", f"{name}={value}"]
-    return [flags, arguments.words("args", args)]
-
-
-def late_message(args: Sequence[str], env: Mapping[str, str] | None, cwd: str | None) -> tuple[bytes, bytes]:
-    """The same for :meth:`.supervisor.Supervisor.send_program`: its message, and the content of the memfd.
-
-    :raises RequestError: an argument cannot be used.
-    """
-    words = arguments.words("args", args)
-    variables = [f"{name}={value}" for name, value in arguments.variables("env", env).items()]
-    texts = [arguments.directory("cwd", cwd) if cwd is not None else "", *words, *variables, ""]
-    return struct.pack("=II", len(words), 0), os.fsencode("\0".join(texts))
-
-
-def start(runtime: Runtime, id: str, words: Sequence[Sequence[str]], streams: Streams) -> Operation[None]:
+def start(runtime: Runtime, id: str, program: Program, streams: Streams) -> Operation[None]:
     """Run the program of a late container.
 
-    :param words: what :func:`late_words` returns.
     :param streams: those of the program. In any case they are given away.
     """
-    flags, command = words
-    yield from verb(runtime, id, "start", *flags, "--", id, "--", *command, streams=streams)
+    yield from verb(runtime, id, "start", *program.late_flags, "--", id, "--", *program.args, streams=streams)
 
 
 def supervise(
@@ -476,12 +451,12 @@ class Lifecycle:
     def verb(self, name: str, *words: str, input: bytes | None = None) -> Operation[bytes]:
         return verb(self.runtime, self.id, name, *words, input=input)
 
-    def start(self, words: Sequence[Sequence[str]] | None = None, streams: Streams | None = None) -> Operation[None]:
-        """:param words: for a late container, what :func:`late_words` returns, with its ``streams``."""
-        if words is None or streams is None:
+    def start(self, program: Program | None = None, streams: Streams | None = None) -> Operation[None]:
+        """:param program: that of a late container, with its ``streams``."""
+        if program is None or streams is None:
             yield from self.verb("start", "--", self.id)
         else:
-            yield from start(self.runtime, self.id, words, streams)
+            yield from start(self.runtime, self.id, program, streams)
 
     def kill(self, number: int, all: bool) -> Operation[None]:
         if not all and not pidfd.takes_signal(self.state().pid, int(number)):
@@ -548,15 +523,16 @@ class Lifecycle:
         return () if self.network is None else (yield from self.network.refused())
 
     def exec(
-        self, args: Sequence[str], flags: Sequence[str], streams: Streams, pass_fds: Sequence[int]
+        self, program: Program, flags: Sequence[str], streams: Streams, pass_fds: Sequence[int]
     ) -> Operation[Supervisor]:
         """Start a process in the container, and wait until its program has been executed.
 
+        :param flags: further flags, which :func:`exec_flags` returns.
         :raises WrongState: the container does not run.
         :raises ProgramError: the program cannot be executed.
         """
-        command = arguments.words("args", args)
-        supervisor = Supervisor(self.runtime, self.id, ["exec", *flags, "--", self.id, *command], streams, pass_fds)
+        words = ["exec", *program.exec_flags, *flags, "--", self.id, *program.args]
+        supervisor = Supervisor(self.runtime, self.id, words, streams, pass_fds)
         yield from supervisor.begin()
         return supervisor
 
@@ -574,25 +550,10 @@ def ids_of(runtime: Runtime) -> Sequence[str]:
         raise failure from None
 
 
-def exec_flags(
-    cwd: str | None,
-    env: Mapping[str, str] | None,
-    user: str | int | None,
-    additional_gids: Iterable[int],
-    capabilities: Iterable[str],
-    no_new_privileges: bool,
-    terminal: Terminal = False,
-) -> list[str]:
+def exec_flags(additional_gids: Iterable[int], capabilities: Iterable[str], no_new_privileges: bool) -> list[str]:
     """The flags of ``exec`` for these arguments."""
-    flags = ["--cwd", cwd] if cwd is not None else []
-    flags += ["--user", str(user)] if user is not None else []
-    flags += ["--no-new-privs"] if no_new_privileges else []
-    flags += ["--tty"] if terminal is not False else []
-    for name, values in (
-        ("--env", [f"{key}={value}" for key, value in arguments.mapping("env", env).items()]),
-        ("--additional-gids", map(str, additional_gids)),
-        ("--cap", capabilities),
-    ):
+    flags = ["--no-new-privs"] if no_new_privileges else []
+    for name, values in (("--additional-gids", map(str, additional_gids)), ("--cap", capabilities)):
         for value in values:
             flags += [name, value]
     return flags

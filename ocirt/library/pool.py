@@ -27,6 +27,7 @@ from .connection import Connection
 from .description import Description
 from .lifecycle import Bundle, Flags
 from .network import Net, Networking
+from .program import Program
 from .report import Begin, End
 from .runtime import Runtime
 from .session import Session
@@ -317,18 +318,19 @@ class Reserve:
         self._leaving.append(waiting.supervisor)
 
     def program(self, args: Sequence[str], env: Mapping[str, str] | None, cwd: str | None) -> tuple[bytes, bytes]:
-        """What the supervisor gets (:func:`.lifecycle.late_message`), or nothing and what a warm interpreter reads.
+        """What the supervisor gets (:meth:`.program.Program.message`), or nothing and what a warm interpreter reads.
 
         :raises RequestError: an argument cannot be used.
         """
+        found = Program.of(args, cwd, env)
         if self.warm is None:
-            return lifecycle.late_message(args, env, cwd)
-        words, variables = arguments.words("args", args), arguments.variables("env", env)
+            return found.message()
+        words = found.args
         if len(words) < 3 or words[0] != self.warm[0] or words[1] != "-c":
             raise arguments.wrong(
                 "args", list(args), f"[{self.warm[0]!r}, '-c', CODE, ...], because this pool's interpreters run already"
             )
-        told = {"code": words[2], "args": words[3:], "env": variables, "cwd": cwd}
+        told = {"code": words[2], "args": words[3:], "env": found.env, "cwd": cwd}
         return b"", json.dumps(told).encode()
 
     def run(

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from ..errors import RequestError
-from .arguments import Size, count, mapping, optional_size, seconds, size, words, wrong
+from .arguments import Size, count, directory, optional_size, seconds, size, variables, words, wrong
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODY = 65534
@@ -90,11 +90,12 @@ def sandbox(
         a processor without it is an error.
     :raises RequestError: an argument cannot be used: a command in one text, for example, or a wrong size.
     """
-    env, program = mapping("env", env), words("args", args)
+    env, program = variables("env", env), words("args", args)
     scratch, memory = size("scratch", scratch), optional_size("memory", memory)
     processes = None if processes is None else count("processes", processes)
     cpus = None if cpus is None else seconds("cpus", cpus)
-    files = count("files", files)
+    files, cwd = count("files", files), directory("cwd", cwd)
+    uid, gid = count("uid", uid), count("gid", gid)
     rootless = os.geteuid() != 0
     if rootless:
         uid = gid = 0

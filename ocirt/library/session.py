@@ -13,6 +13,7 @@ from .description import LATER, REAP, RECEIVER, SCRATCH, SIZE, Description
 from .inside import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, Files, openat2
 from .lending import Lender
 from .lifecycle import Bundle
+from .program import Program
 from .quota import Disk
 from .runtime import Runtime
 
@@ -29,7 +30,7 @@ TERMINALS = {
     "source": "devpts",
     "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "max=16"],
 }
-"""For the terminals of an open sandbox. It could use up those of the whole host without a maximum of its own."""
+"""For the terminals of a sandbox. It could use up those of the whole host without a maximum of its own."""
 
 
 class Session:
@@ -40,12 +41,16 @@ class Session:
         time.
     """
 
-    def __init__(self, sandbox: Description, is_live: bool = False, is_late: bool = False) -> None:
-        """:param is_live: is it an open sandbox, whose own program never runs?
+    def __init__(
+        self, sandbox: Description, program: Program | None = None, is_live: bool = False, is_late: bool = False
+    ) -> None:
+        """:param program: what runs; ``None`` for an open sandbox and for a pool.
+        :param is_live: is it an open sandbox, whose own program never runs?
         :param is_late: does a pool make the container, and put the files there when it is made?
         """
-        self.sandbox, self._is_live, self._is_late = sandbox, is_live, is_late
-        self.files = Files({}, sandbox.user)
+        self.sandbox, self._program, self._is_live, self._is_late = sandbox, program, is_live, is_late
+        self.user = sandbox.owner(program)
+        self.files = Files({}, self.user)
         self.scratch: int | None = None
         self._disk: Disk | None = None
         self.before: dict[tuple[int, str], tuple[int, int]] = {}
@@ -74,21 +79,21 @@ class Session:
         space = os.statvfs(self.upper(0))
         return 0 if space.f_bavail and space.f_favail else self.sandbox.disk
 
-    def config(self, receiver: str, args: Sequence[str] | None) -> dict[str, Any]:
+    def config(self, receiver: str) -> dict[str, Any]:
         """The config.json of this run.
 
         :param receiver: the path of the socket that gets the container's files.
-        :param args: the program; ``None`` for an open sandbox, whose own program never runs.
         """
-        own = WAITS if self.must_start else [EXECUTABLE]
-        found = self.sandbox.config(own if self._is_live else args)
+        own = Program.of(WAITS if self.must_start else [EXECUTABLE]) if self._is_live else self._program
+        found = self.sandbox.config_of(own)
         found["annotations"][RECEIVER] = receiver
         if self.sandbox.disk_in is not None:
             self._disk = Disk(self.sandbox.disk_in, self.sandbox.disk)
             del found["annotations"][SIZE]
             found["annotations"][SCRATCH] = self._disk.path
-        if self._is_live:
+        if self._is_live or "terminal" in found["process"]:
             found["mounts"].append(TERMINALS)
+        if self._is_live:
             found["annotations"][REAP] = "1"
         if self._is_late:
             found["annotations"][LATER] = "1"
@@ -97,17 +102,15 @@ class Session:
     def bundle(
         self,
         runtime: Runtime,
-        args: Sequence[str] | None = None,
         change: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
     ) -> Bundle:
         """What the container of this run is made from. Its lender lets this object put the files there.
 
-        :param args: the program; ``None`` for an open sandbox and for a pool.
         :param change: what becomes of config.json.
         """
         lender = Lender(runtime, self.receive, 2 if self._is_late else 1)
         try:
-            config = self.config(lender.path, args)
+            config = self.config(lender.path)
             bundle = Bundle(None, config if change is None else change(config), None)
         except BaseException:
             lender.close()
@@ -138,7 +141,7 @@ class Session:
         within = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
         for path in [*self.sandbox.copies, *(["/tmp"] if self.sandbox.readonly else [])]:
             roots[path] = openat2(root, path, os.O_PATH | os.O_DIRECTORY, within)
-        self.files = Files(roots, self.sandbox.user, self._disk)
+        self.files = Files(roots, self.user, self._disk)
         self._permit(root, roots)
         for path, content in self.sandbox.content.items():
             self.files.write(path, content)
@@ -152,7 +155,7 @@ class Session:
             own, status = f"/proc/self/fd/{roots[path]}", os.stat(lower[-1])
             os.chmod(own, stat.S_IMODE(status.st_mode))
             if os.geteuid() == 0:
-                os.chown(own, *(self.sandbox.user if number else (status.st_uid, status.st_gid)))
+                os.chown(own, *(self.user if number else (status.st_uid, status.st_gid)))
         if not self.sandbox.readonly:
             self._open_tmp()
 

@@ -7,6 +7,7 @@ import io
 import os
 import select
 import sys
+import tty
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from errno import EIO
@@ -15,7 +16,7 @@ from typing import IO, Protocol
 from ..errors import RequestError
 from .arguments import wrong
 from .children import close_all
-from .terminal import Terminal, TerminalOutput, checked, resize
+from .terminal import TerminalOutput, resize
 from .waiting import Operation, Wait
 
 PIPE = -1
@@ -68,23 +69,45 @@ class Streams:
         return streams
 
     @classmethod
-    def of_exec(cls, terminal: Terminal, *wanted: Stream) -> Streams:
-        """The same, or a terminal for the executable, which copies between it and that of the container. Then no stream
-        can be another one.
+    def of_exec(cls, terminal: tuple[int, int] | None, *wanted: Stream) -> Streams:
+        """The same, or a terminal of this size for the executable, which copies between it and that of the container.
+        Then no stream can be another one.
 
         :raises RequestError: an argument cannot be used.
         """
-        if terminal is False:
+        if terminal is None:
             return cls.open(*wanted)
-        for name, each, same in zip(("stdin", "stdout", "stderr"), wanted, (PIPE, PIPE, STDOUT), strict=True):
-            if each not in (None, DEVNULL, same):
-                raise wrong(name, each, "nothing but terminal=, which is all three streams")
-        size, streams = checked(terminal), cls()
-        streams.master, theirs = os.openpty()
-        streams.given, streams._to_close = [theirs] * 3, [theirs]
+        _check_free({"stdin": wanted[0], "stdout": wanted[1], "stderr": wanted[2]})
+        streams = cls()
+        theirs = streams._open_terminal(terminal)
+        streams.given = [theirs] * 3
         streams.ours = {0: os.dup(streams.master), 1: os.dup(streams.master)}
-        resize(streams.master, size)
         return streams
+
+    @classmethod
+    def of_run(cls, terminal: tuple[int, int] | None, stdout: Stream, stderr: Stream) -> Streams:
+        """The same for a program whose input is known: with a terminal, its input comes through a pipe, at whose end the
+        executable types the end of the input.
+
+        :raises RequestError: an argument cannot be used.
+        """
+        if terminal is None:
+            return cls.open(PIPE, stdout, stderr)
+        _check_free({"stdout": stdout, "stderr": None if stderr == PIPE else stderr})
+        streams = cls()
+        streams.given.append(streams._one(0, PIPE))
+        theirs = streams._open_terminal(terminal)
+        streams.given += [theirs] * 2
+        streams.ours[1] = os.dup(streams.master)
+        return streams
+
+    def _open_terminal(self, size: tuple[int, int]) -> int:
+        """Open a terminal that changes nothing of what passes: that of the container does."""
+        self.master, theirs = os.openpty()
+        self._to_close.append(theirs)
+        tty.setraw(theirs)
+        resize(self.master, size)
+        return theirs
 
     def _one(self, number: int, wanted: Stream) -> int:
         if wanted is None or wanted == DEVNULL:
@@ -140,6 +163,13 @@ def no_pipe(number: int) -> RequestError:
         "closes the pipes)",
         name,
     )
+
+
+def _check_free(wanted: dict[str, Stream]) -> None:
+    """:raises RequestError: one of the streams is wanted elsewhere than at the terminal."""
+    for name, each in wanted.items():
+        if each not in (None, DEVNULL, STDOUT if name == "stderr" else PIPE):
+            raise wrong(name, each, "nothing but terminal=, which is all three streams")
 
 
 class Lines:

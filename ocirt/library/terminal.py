@@ -28,9 +28,9 @@ def checked(wanted: Terminal) -> tuple[int, int]:
         return SIZE
     if not isinstance(wanted, tuple) or len(wanted) != 2:
         raise wrong("terminal", wanted, "True, or its rows and columns, like (24, 80)")
-    for name, value in zip(("rows", "columns"), wanted, strict=True):
-        if not 0 < count(name, value) < 1 << 16:
-            raise wrong(name, value, "a number from 1 to 65535")
+    for index, value in enumerate(wanted):
+        if not 0 < count(f"terminal[{index}]", value) < 1 << 16:
+            raise wrong(f"terminal[{index}]", value, "a number from 1 to 65535")
     return wanted
 
 

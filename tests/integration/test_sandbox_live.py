@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ocirt import PIPE, Copy, ProgramError, RequestError, Sandbox, TimeoutExpired
+from ocirt import PIPE, STDOUT, Copy, ProgramError, RequestError, Sandbox, TimeoutExpired
 from tests.integration.library_fixtures import nothing_left
 from tests.integration.sandboxes import describe
 
@@ -73,15 +73,24 @@ def test_a_terminal_with_a_size_that_changes(sandbox):
             assert [next(lines) for _ in range(3)] == ["/dev/pts/0", "30 100", "ready"]
             process.resize(50, 132)
             assert list(lines) == ["50 132"] and process.wait() == 7
-            with pytest.raises(RequestError, match="columns: found 0"):
+            with pytest.raises(RequestError, match=r"terminal\[1\]: found 0"):
                 process.resize(50, 0)
+
+
+def test_a_command_at_a_terminal(sandbox):
+    with sandbox().open() as live:
+        result = live.run(["sh", "-c", "stty size; cat"], input="typed", terminal=(30, 100))
+        assert "30 100\n" in result.text and result.text.endswith("typed") and not result.stderr
+        assert live.run(["sh", "-c", "id -u; id -g"], user="5").text == "5\n5\n"
+        assert live.run(["sh", "-c", "id -u; id -g"], user=(5, 6)).text == "5\n6\n"
+        assert live.run(["sh", "-c", "echo a; echo b >&2"], stderr=STDOUT).text == "a\nb\n"
 
 
 def test_a_shell_at_a_terminal(sandbox):
     """What is typed is echoed, Ctrl-C ends the job in the foreground alone, and the end of the output is one."""
     with sandbox().open() as live:
         with live.exec(["sh"], env={"PS1": "> "}, terminal=True) as process:
-            process.stdin.write(b"stty size; sleep 60\n")
+            process.stdin.write(b"sh -c 'stty size; sleep 60'\n")
             process.stdin.flush()
             seen = b""
             while b"24 80\r\n" not in seen:
@@ -97,7 +106,7 @@ def test_a_shell_at_a_terminal(sandbox):
         with pytest.raises(RequestError, match="resize: found no terminal"):
             with live.exec(["true"]) as process:
                 process.resize(24, 80)
-        with pytest.raises(RequestError, match="columns: found 0"):
+        with pytest.raises(RequestError, match=r"terminal\[1\]: found 0"):
             live.exec(["true"], terminal=(24, 0))
 
 

@@ -1,5 +1,6 @@
 """ocirt.Sandbox: runs, and the files that go in and come out."""
 
+import errno
 import os
 import shutil
 import stat
@@ -8,7 +9,7 @@ import tarfile
 import pytest
 
 import ocirt as library
-from ocirt import Bind, Copy, FileError, RequestError, Sandbox, TimeoutExpired
+from ocirt import DEVNULL, STDOUT, Bind, Copy, FileError, OcirtError, RequestError, Sandbox, TimeoutExpired
 from tests.integration.library_fixtures import nothing_left, with_python
 from tests.integration.sandboxes import describe
 
@@ -168,6 +169,69 @@ def test_limits_of_time_and_output(sandbox):
     assert sandbox(memory="16m", disk="64m").run(["sh", "-c", "head -c 50000000 /dev/zero > /tmp/x"]).oom
 
 
+def test_a_call_says_where_and_as_whom_its_program_runs(sandbox):
+    """The words of a run replace those of the description, which stays as it is."""
+    box = sandbox(env={"A": "a", "B": "b"}, user=1000, files={"/in/data": "x"})
+    script = "pwd; echo $A $B; id -u; id -g; stat -c %u /in/data"
+    run = box.run(["sh", "-c", script], cwd="/in", env={"B": "c"}, user=(12, 34))
+    assert run.text == "/in\na c\n12\n34\n12\n"
+    assert box.run(["sh", "-c", script], user="7").text == "/tmp\na b\n7\n7\n7\n"
+    assert box.run(["sh", "-c", script]).text == "/tmp\na b\n1000\n1000\n1000\n"
+
+
+def test_a_run_at_a_terminal(sandbox):
+    """The program has a terminal with this size from its beginning, its input is typed, and then the end of the input."""
+    script = "stty size; test -t 0 && test -t 1 && test -t 2 && echo all; while read -r a; do echo got $a; done; echo end >&2"
+    lines = []
+    result = sandbox().run(["sh", "-c", script], input="one\ntwo", terminal=(30, 100), on_output=lines.append)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.text.startswith("30 100\nall\n") and result.text.endswith("end\n")
+    assert "got one\n" in result.text and lines == result.text.splitlines()
+    assert sandbox().run(["sh", "-c", "stty size; cat"], terminal=True).text == "24 80\n"
+
+
+def test_where_the_output_goes(sandbox, tmp_path):
+    script = ["sh", "-c", "echo out; echo err >&2"]
+    box = sandbox()
+    assert box.run(script, stderr=STDOUT).stdout == b"out\nerr\n"
+    with open(tmp_path / "out", "wb") as file:
+        result = box.run(script, stdout=file, stderr=DEVNULL)
+    assert (result.stdout, result.stderr, (tmp_path / "out").read_bytes()) == (b"", b"", b"out\n")
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        ({"cwd": "tmp"}, "cwd: found 'tmp'"),
+        ({"env": {"": "x"}}, "env: found ''"),
+        ({"user": "nobody"}, "user: found 'nobody'"),
+        ({"terminal": (24, 0)}, r"terminal\[1\]: found 0, expected a number from 1 to 65535"),
+        ({"terminal": True, "stdout": 1}, "stdout: found 1, expected nothing but terminal="),
+    ],
+)
+def test_words_of_a_call_that_cannot_be_used(sandbox, words, told, ocirt):
+    """Each call that takes them says the same, and makes nothing."""
+    with pytest.raises(RequestError, match=told):
+        sandbox().run(["true"], **words)
+    with sandbox().open() as live:
+        with pytest.raises(RequestError, match=told):
+            live.run(["true"], **words)
+        with pytest.raises(RequestError, match=told):
+            live.exec(["true"], **words)
+        assert live.run(["pwd"]).text == "/tmp\n"
+    assert os.listdir(ocirt.root) == []
+
+
+def test_a_source_that_has_gone(sandbox, tmp_path):
+    """A description checks its sources, and so does the runtime when it mounts them."""
+    (tmp_path / "src").mkdir()
+    box = sandbox(files={"/src": Bind(tmp_path / "src")})
+    (tmp_path / "src").rmdir()
+    with pytest.raises(OcirtError, match=r"mounts\[\d+\].*no such file or directory") as found:
+        box.run(["true"])
+    assert found.value.errno == errno.ENOENT
+
+
 def test_many_runs_of_one_description(sandbox, ocirt):
     box = sandbox()
     assert {box.run(["echo", str(number)]).text for number in range(3)} == {"0\n", "1\n", "2\n"}
@@ -200,7 +264,25 @@ def test_an_image_gives_its_environment_and_layers(image, runtime, tmp_path):
     [
         ({"files": {"in": b""}}, r"files\['in'\]: found 'in', expected an absolute path in the sandbox"),
         ({"files": {"/in": 3}}, r"files\['/in'\]: found 3, expected bytes, text, ocirt.Bind"),
-        ({"files": {"/in": Copy("/nowhere")}}, r"found '/nowhere', expected a directory of the host to copy"),
+        (
+            {"files": {"/in": Copy("/nowhere")}},
+            r"files\['/in'\]: found Copy\(source='/nowhere'\), expected a directory of the host that exists; "
+            "/nowhere: no such file or directory",
+        ),
+        ({"files": {"/in": Copy("/etc/passwd")}}, "expected a directory of the host; /etc/passwd is none"),
+        (
+            {"files": {"/src": Bind("/nowhere", writable=True)}},
+            r"files\['/src'\]: found Bind\(source='/nowhere', .*expected a file or directory of the host that exists",
+        ),
+        ({"files": {"/src": Bind(3)}}, r"files\['/src'\]: found Bind\(source=3, .*expected the path of a file or dir"),
+        ({"open_files": -1}, "open_files: found -1, expected a whole number"),
+        ({"open_files": "many"}, "open_files: found 'many'"),
+        ({"disk": 0}, "disk: found 0, expected 1 byte or more"),
+        ({"user": "root"}, "user: found 'root', expected the number of a user"),
+        ({"user": (1, 2, 3)}, r"user: found \(1, 2, 3\)"),
+        ({"user": -1}, "user: found -1"),
+        ({"cwd": "tmp"}, "cwd: found 'tmp', expected an absolute path"),
+        ({"env": {"A=B": "c"}}, "env: found 'A=B', expected names of variables"),
         ({"disk": "much"}, "disk: found 'much'"),
         ({"timeout": 0}, "timeout: found 0, expected a number above 0"),
     ],

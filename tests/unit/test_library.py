@@ -18,6 +18,7 @@ from ocirt.compile import compile
 from ocirt.library import arguments, limits, report, submounts
 from ocirt.library.children import _above
 from ocirt.library.lifecycle import Bundle, contents, exec_flags
+from ocirt.library.program import Program
 from ocirt.library.report import Begin, End
 from ocirt.library.runtime import Runtime, default_root, installed_executable
 from ocirt.library.streams import DEVNULL, PIPE, STDOUT, Output, Streams
@@ -260,15 +261,11 @@ def test_a_bundle_in_memory(tmp_path):
 
 
 def test_flags_of_exec():
-    assert exec_flags(None, None, None, (), (), False) == []
-    assert exec_flags("/x", {"A": "b=c"}, 7, [8, 9], ["CAP_KILL"], True) == [
-        "--cwd",
-        "/x",
-        "--user",
-        "7",
+    assert Program.of(["true"]).exec_flags == exec_flags((), (), False) == []
+    assert Program.of(["true"], "/x", {"A": "b=c"}, 7).exec_flags == ["--cwd", "/x", "--env", "A=b=c", "--user", "7"]
+    assert Program.of(["true"], user=(7, 8), terminal=True).exec_flags == ["--user", "7:8", "--tty"]
+    assert exec_flags([8, 9], ["CAP_KILL"], True) == [
         "--no-new-privs",
-        "--env",
-        "A=b=c",
         "--additional-gids",
         "8",
         "--additional-gids",
@@ -313,7 +310,7 @@ def test_a_terminal_leaves_no_stream_to_choose(number, value):
 
 @pytest.mark.parametrize("wanted", [(DEVNULL,) * 3, (None,) * 3, (PIPE, PIPE, STDOUT)])
 def test_streams_that_are_a_terminals(wanted):
-    streams = Streams.of_exec(True, *wanted)
+    streams = Streams.of_exec((24, 80), *wanted)
     assert all(os.isatty(fd) for fd in streams.given) and set(streams.ours) == {0, 1}
     streams.given_away()
     streams.close()

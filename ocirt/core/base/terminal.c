@@ -7,7 +7,7 @@
 
 void copy_window(int master) {
   struct window window;
-  if (sys_ioctl(0, TIOCGWINSZ, &window) == 0) sys_ioctl(master, TIOCSWINSZ, &window);
+  if (sys_ioctl(is_terminal(0) ? 0 : 1, TIOCGWINSZ, &window) == 0) sys_ioctl(master, TIOCSWINSZ, &window);
 }
 
 // If the caller has a terminal, too, only the container's terminal turns "\n" into "\r\n", and the caller's shows the
