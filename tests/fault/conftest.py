@@ -6,6 +6,7 @@ from tests.integration.conftest import (
     clean_before,
     faulty,
     image,
+    no_cgroup_left,
     ocirt,
     programs,
     pytest_collection_modifyitems,

@@ -77,6 +77,15 @@ def clean_before(request):
     remove_cgroups()
 
 
+@pytest.fixture(autouse=True)
+def no_cgroup_left(clean_before):
+    """Each test removes its cgroups, so that none is blamed for what another has left."""
+    yield
+    left = left_cgroups()
+    remove_cgroups()
+    assert left == [], f"left behind: {left}"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def programs(tmp_path_factory, clean_before):
     """A cache of programs for all tests: a program compiled for one test is used by the next."""
@@ -110,16 +119,13 @@ def image(tmp_path_factory):
 
 @pytest.fixture
 def ocirt(tmp_path):
-    """The runtime. After the test its containers are deleted, and if it has left anything else behind, the
-    test fails.
-    """
+    """The runtime. After the test its containers are deleted, and the test fails if one cannot be."""
     runtime = Runtime(built("bin"), tmp_path / "state")
     yield runtime
     for name in runtime.ids():
         runtime("delete", "--force", name)
-    left = runtime.ids(), left_cgroups()
-    remove_cgroups()
-    assert left == ([], []), f"left behind: {left}"
+    left = runtime.ids()
+    assert left == [], f"left behind: {left}"
 
 
 @pytest.fixture

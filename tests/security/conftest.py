@@ -12,6 +12,7 @@ from tests.integration.conftest import (
     clean_before,
     faulty,
     image,
+    no_cgroup_left,
     ocirt,
     own_bundle,
     programs,
