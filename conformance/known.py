@@ -165,7 +165,8 @@ def judge(result: run.Result, file: File, held: Mapping[Known | LeftOut, bool], 
 
 def prove(suite: Suite, runtime: run.Runtime, name: str, entry: Known | LeftOut) -> bool:
     """Does the proof of ``entry``, of a program ``name``, hold? It runs in a cell, with the runtime."""
-    status, _, _ = run.in_cell(suite, f"proof-{name}", PRELUDE + entry.proof, runtime, PROOF_LIMIT)
+    more = run.unhurried(suite, name)
+    status, _, _ = run.in_cell(suite, f"proof-{name}", PRELUDE + entry.proof, runtime, PROOF_LIMIT, more)
     return status == 0
 
 

@@ -40,6 +40,10 @@ killsig sends a signal as soon as the container is running, perhaps before its s
 error as a failure. poststart expects what the container's shell writes before what the shell of its hook writes: both
 have been started, in this order, and neither waits for the other.
 """
+OF_RUNTIMETEST = b"util.RuntimeInsideValidate"
+"""The function of the programs that run runtimetest in a container and give it ten seconds. Their executables name it."""
+UNHURRIED = {"after_start": """while "$REAL" state "$2" | grep -q '"running"'; do sleep 0.1; done"""}
+"""How the spy returns from start when the container has ended."""
 
 
 @dataclass
@@ -138,9 +142,17 @@ def run(
     return {program: results[program] for program in programs if program in results}
 
 
+def unhurried(suite: Suite, program: str) -> dict[str, str]:
+    """What the spy does to give runtimetest all the time that it needs, on a machine that is said to be slow."""
+    if cells.SLOWNESS == 1 or OF_RUNTIMETEST not in (suite.folder / program).read_bytes():
+        return {}
+    return UNHURRIED
+
+
 def program_in_cell(suite: Suite, runtime: Runtime, program: str, limit: float = LIMIT) -> Result:
     """The :class:`Result` of one program."""
-    more = {"RUNTIME": str(SPY), **PACED[program]} if program in PACED else {}
+    hooks = {**PACED.get(program, {}), **unhurried(suite, program)}
+    more = {"RUNTIME": str(SPY), **hooks} if hooks else {}
     start = time.monotonic()
     status, out, err = in_cell(suite, program, f'exec "$SUITE/{program}"', runtime, limit, more)
     output = tap.parse(out)

@@ -1,5 +1,6 @@
 """The public runtime-tools programs against this tree's ocirt: nothing fails, or passes, but as known.toml says."""
 
+import dataclasses
 import os
 import subprocess
 import time
@@ -48,6 +49,19 @@ def test_nothing_is_left(suite, ours):
     cells.remove()  # the parent, which is kept from cell to cell: it must be empty
     assert not any((top / cells.PARENT.strip("/")).exists() for top in cells.hierarchies())
     assert not cells.HUGETLB.exists()
+
+
+@pytest.mark.parametrize("slowness, right", [(1, False), (2, True)])
+def test_runtimetest_has_time_on_a_slow_machine(suite, tmp_path, monkeypatch, slowness, right):
+    """The programs themselves give it ten seconds, which an emulated machine may need for a part of it."""
+    monkeypatch.setattr(cells, "SLOWNESS", slowness)
+    for path in suite.folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / build.INSIDE).unlink()
+    (tmp_path / build.INSIDE).write_text("#!/bin/sh\nsleep 12\necho 1..1\necho ok 1 - it slept\n")
+    (tmp_path / build.INSIDE).chmod(0o755)
+    result = run.program_in_cell(dataclasses.replace(suite, folder=tmp_path), run.runtime(OURS), "default")
+    assert (result.problems == []) is right and (result.count("ok") == 1) is right, result
 
 
 def test_a_program_that_hangs_is_ended(suite):
