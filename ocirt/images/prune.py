@@ -30,11 +30,11 @@ class Pruned:
 
 def prune(store: Store | Path | None = None, *, roots: Sequence[Path] = ()) -> Pruned:
     """Remove blobs and unpacked layers that belong to no named image, to no :class:`~.image.Image` of a process, and to
-    no container. Wait until no process adds anything.
+    no container. Wait until no process adds anything, but not longer than a minute.
 
     :param store: the content store, or its directory; by default that of the command line.
     :param roots: further directories of containers' states; the command line's default is always looked at.
-    :raises ImageError: the store cannot be read or written.
+    :raises ImageError: the store cannot be read or written, or another process goes on adding to it.
     """
     chosen = store if isinstance(store, Store) else Store(store)
     if not os.path.isdir(chosen.path):

@@ -29,7 +29,8 @@ PART = 1 << 16
 ATTEMPTS = 4
 """How often the rest of a blob is asked for, if the connection breaks."""
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PARTIAL, OK = 401, 403, 404, 206, 200
-RETRIED = (429, 500, 502, 503, 504)
+BUSY, BROKEN = 429, 500
+RETRIED = (BUSY, BROKEN, 502, 503, 504)
 WAIT_MAX = 30
 """Seconds. A registry that wants to be asked again later than that is not waited for: it may say a day."""
 
@@ -51,6 +52,8 @@ class Registry:
     _client: Any = field(default=None, init=False)
     _request: Any = field(default=None, init=False)
     _scheme: str = field(default="https", init=False)
+    _trouble: str = field(default="", init=False)
+    """What keeps another server, that for tokens, from giving any: it is busy or broken."""
 
     @property
     def repository(self) -> str:
@@ -101,7 +104,16 @@ class Registry:
         adapter = _adapter()
         for scheme in ("https://", "http://"):
             client.session.mount(scheme, adapter)
+        client.session.hooks["response"].append(self._note)
         return client
+
+    def _note(self, answer: Any, **_: Any) -> None:
+        """Remember an answer of a server for tokens, of which the client says only that there is no token."""
+        if not answer.url.startswith(self.url("")) and (answer.status_code == BUSY or answer.status_code >= BROKEN):
+            server = answer.url.partition("?")[0]
+            self._trouble = (
+                f"{server}, which it names for tokens, answers HTTP {answer.status_code}{_said(answer)}{_later(answer)}"
+            )
 
     def manifest(self, reference: str) -> tuple[bytes, str]:
         """A manifest or an index, and its media type as the registry says it.
@@ -174,9 +186,7 @@ class Registry:
             return NoImage(f"{where}: not found{said}")
         if answer.status_code in (UNAUTHORIZED, FORBIDDEN):
             return NoImage(f"{where}: does not exist, or needs other credentials (HTTP {answer.status_code}{said})")
-        wait = answer.headers.get("Retry-After", "")
-        later = f"; it may be asked again in {wait} seconds" if wait.isdigit() else ""
-        return ImageError(f"{where}: HTTP {answer.status_code}{said}{later}")
+        return ImageError(f"{where}: HTTP {answer.status_code}{said}{_later(answer)}")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -186,6 +196,7 @@ class Registry:
         :raises ImageError: the client cannot go on.
         """
         requests, urllib3, auth = _package("requests"), _package("urllib3"), _package("oras.auth")
+        self._trouble = ""
         try:
             yield
         except requests.exceptions.SSLError as error:
@@ -198,6 +209,8 @@ class Registry:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _Broken(f"registry {self.host}: {self.name}: {_line(error)}") from error
         except (ValueError, getattr(auth, "AuthenticationException", ValueError)) as error:
+            if self._trouble:
+                raise ImageError(f"registry {self.host}: {self.name}: {self._trouble}") from None
             raise NoImage(
                 f"registry {self.host}: {self.name}: does not exist, or needs credentials ({error})"
             ) from None
@@ -218,6 +231,12 @@ def _said(answer: Any) -> str:
         return f": {errors[0]['message']}"
     except Exception:  # it may say anything, or nothing
         return ""
+
+
+def _later(answer: Any) -> str:
+    """When a server that refuses to answer now may be asked again, for the end of a line."""
+    wait = answer.headers.get("Retry-After", "")
+    return f"; it may be asked again in {wait} seconds" if wait.isdigit() else ""
 
 
 def _line(error: BaseException) -> str:

@@ -38,6 +38,7 @@ from ..errors import reason
 from ..failures import ImageError
 from ..library.remove import remove_tree
 from ..state_dir import acts_for_user
+from .locks import locked, locked_at_once
 from .names import is_digest
 
 Path = str | os.PathLike[str]
@@ -49,6 +50,10 @@ NAME = "org.opencontainers.image.ref.name"
 
 MOUNT_POINTS = ("dev", "proc", "sys", "tmp")
 """Directories of ``base``, so that an image without them can be the root file system of a container."""
+
+REMOVING_SECONDS, ADDING_SECONDS = 60.0, 3600.0
+"""How long to wait until nobody adds, or removes, anything; and until another process has fetched or unpacked the blob or
+layer that this one wants, too."""
 
 CHUNK = 1 << 20
 DOCUMENT_MAX = 16 << 20
@@ -117,8 +122,8 @@ class Store:
         """
         with self.errors():
             self._make()
-            with _locked(self.at("lock"), fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
-                if alone >= 0:
+            with locked_at_once(self.at("lock")) as alone:
+                if alone:
                     self.clear_temporary()
         with self.shared():
             if not os.path.isfile(self.at("oci-layout")):
@@ -131,15 +136,18 @@ class Store:
         """Hold the store's lock, shared. The value is its descriptor: a child that gets it holds the lock, too, even
         after the end of this process.
         """
-        with _locked(self.at("lock"), fcntl.LOCK_SH) as fd:
+        with locked(self.at("lock"), fcntl.LOCK_SH, REMOVING_SECONDS) as fd:
             yield fd
 
     @contextmanager
     def removing(self) -> Iterator[None]:
-        """While something is removed: wait until no process adds anything."""
+        """While something is removed: wait until no process adds anything.
+
+        :raises ImageError: another process adds or removes something for longer than this one waits.
+        """
         with self.errors():
             self._make()
-        with _locked(self.at("lock"), fcntl.LOCK_EX):
+        with locked(self.at("lock"), fcntl.LOCK_EX, REMOVING_SECONDS):
             with self.errors():
                 self.clear_temporary()
             yield
@@ -149,7 +157,7 @@ class Store:
         """While one blob, layer or file of the store is written. The caller is in :meth:`adding` or :meth:`removing`."""
         with ExitStack() as stack:
             with self.errors():  # a full disk has no room for a name either
-                stack.enter_context(_locked(self.at("locks", name), fcntl.LOCK_EX))
+                stack.enter_context(locked(self.at("locks", name), fcntl.LOCK_EX, ADDING_SECONDS))
             yield
 
     @contextmanager
@@ -385,21 +393,6 @@ class Store:
     def _write_index(self, manifests: list[dict[str, Any]]) -> None:
         with self.errors(), self.replaced("index.json") as file:
             file.append(json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests}).encode())
-
-
-@contextmanager
-def _locked(path: str, kind: int) -> Iterator[int]:
-    """Hold a lock of flock(2). The value is its descriptor, -1 if the lock is not free and ``kind`` has LOCK_NB."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, kind)
-        except BlockingIOError:
-            yield -1
-        else:
-            yield fd
-    finally:
-        os.close(fd)
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -94,6 +94,7 @@ class Fake(ThreadingHTTPServer):
     :ivar hangs: does a blob stop there without an end?
     :ivar ranges: does it send a part of a blob?
     :ivar busy: headers of an answer that it is busy, which it gives to all that asks for a manifest or a blob.
+    :ivar busy_tokens: the same for who asks for a token.
     :ivar elsewhere: another registry's host, where it sends who asks for a blob.
     :ivar secrets: the credentials that came with what was asked for.
     :ivar connections: how many there were, those of clients that wanted TLS included.
@@ -106,6 +107,7 @@ class Fake(ThreadingHTTPServer):
     def __init__(self, layout):
         super().__init__(("127.0.0.1", 0), Handler)
         self.layout, self.breaks, self.hangs, self.after, self.ranges = layout, 0, False, 100, True
+        self.busy_tokens = None
         self.busy, self.elsewhere, self.secrets, self.connections = None, None, [], 0
         self.requests, self.token, self.password, self.go_on, self.slow = [], None, None, threading.Event(), 0
 
@@ -139,6 +141,8 @@ class Handler(BaseHTTPRequestHandler):
         server, host = self.server, self.server.host
         server.requests.append(self.path)
         server.secrets.append(self.headers["Authorization"])
+        if self.path.startswith("/token") and server.busy_tokens is not None:
+            return self.answer(429, b'{"errors": [{"message": "too many tokens"}]}', **server.busy_tokens)
         if self.path.startswith("/token"):
             wanted = "Basic " + base64.b64encode(server.password.encode()).decode()
             if self.headers["Authorization"] != wanted:

@@ -2,10 +2,13 @@
 
 import gc
 import os
+import subprocess
+import sys
 
 import pytest
 
-from ocirt import Container, Image, NoImage, sandbox
+from ocirt import Container, Image, ImageError, NoImage, sandbox
+from ocirt.images import store as store_module
 from ocirt.images.prune import prune, remove
 from ocirt.images.store import Store
 from tests.images import Layout, digest, directory, entry, layer
@@ -81,3 +84,22 @@ def test_a_blob_that_no_manifest_names_is_removed(load, store):
 
 def test_a_store_that_does_not_exist(tmp_path):
     assert prune(tmp_path / "none").size == 0 and not (tmp_path / "none").exists()
+
+
+def test_a_lock_is_waited_for_and_its_holder_named(load, store, monkeypatch):
+    """A pull that stands still keeps a prune waiting, but not for ever."""
+    monkeypatch.setattr(store_module, "REMOVING_SECONDS", 0.3)
+    load("one")
+    script = (
+        "import fcntl, sys, time; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_SH); print('held', flush=True)"
+    )
+    command = [sys.executable, "-c", f"{script}; time.sleep(60)", store.at("lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout.readline() == "held\n"
+            told = rf"{store.at('lock')}: waited 0.3 s for the lock, which belongs to process {child.pid} \({sys.executable}"
+            with pytest.raises(ImageError, match=told):
+                prune(store)
+        finally:
+            child.kill()
+    assert len(prune(store).layers) == 0

@@ -194,6 +194,22 @@ def test_a_registry_that_is_busy(fake, pull):
     assert len(fake.requests) == 2
 
 
+@pytest.mark.parametrize("credentials", (None, ("me", "secret")))
+def test_a_server_of_tokens_that_is_busy(fake, pull, credentials):
+    """It is no matter of credentials, and the server is waited for as the registry itself."""
+    fake.token, fake.password, fake.busy_tokens = "t0ken", "me:secret", {"Retry_After": "1"}
+    told = f"tool.*: http://{fake.host}/token, which it names for tokens, answers HTTP 429: too many tokens; it may be asked"
+    with pytest.raises(ImageError, match=f"{told} again in 1 seconds") as caught:
+        pull(f"{fake.host}/tool", credentials=credentials)
+    assert not isinstance(caught.value, NoImage) and "credentials" not in str(caught.value)
+    asked = len([path for path in fake.requests if path.startswith("/token")])
+    assert asked % client.ATTEMPTS == 0 and asked > 0
+    fake.busy_tokens, fake.requests[:] = {"Retry_After": "86400"}, []
+    with pytest.raises(ImageError, match=f"{told} again in 86400 seconds"):
+        pull(f"{fake.host}/tool", credentials=credentials)
+    assert len([path for path in fake.requests if path.startswith("/token")]) * client.ATTEMPTS == asked
+
+
 def test_a_layer_larger_than_the_limit_is_not_fetched(fake, pull):
     with pytest.raises(ImageError, match="its descriptor says 300[0-9]+ bytes, more than 1024, the limit"):
         pull(f"{fake.host}/tool", max_size="1k")

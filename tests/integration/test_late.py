@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ocirt.library.lifecycle import late_message
+from ocirt.library.program import Program
 from tests.integration.harness import LIMIT
 
 
@@ -273,7 +273,7 @@ def test_message_over_the_socket_of_status_fd_starts_the_program(ocirt, bundle):
         try:
             reports = ours.makefile()
             began = json.loads(reports.readline())
-            message, texts = late_message(["sh", "-c", "echo $A $PWD; exit 3"], {"A": "1"}, "/tmp")
+            message, texts = Program.of(["sh", "-c", "echo $A $PWD; exit 3"], "/tmp", {"A": "1"}).message()
             memfd = os.memfd_create("texts")
             os.write(memfd, texts)
             socket.send_fds(ours, [message], [null.fileno(), into, into, memfd])

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 
 import pytest
 
@@ -51,10 +52,12 @@ def test_signal(ocirt, bundle):
 
 
 def wait_for_running(ocirt):
-    import time
+    wait_for(ocirt, "running")
 
+
+def wait_for(ocirt, status):
     end = time.monotonic() + LIMIT
-    while "c1" not in ocirt.ids() or ocirt.status("c1") != "running":
+    while "c1" not in ocirt.ids() or ocirt.status("c1") != status:
         assert time.monotonic() < end
         time.sleep(0.02)
 
@@ -108,7 +111,33 @@ def test_a_start_that_failed(ocirt, bundle):
     message = ocirt.fails("start", "c1", "missing")
     found = why(ocirt)
     assert found["kind"] == "failure" and "process.args: exec: " in found["text"] and "not found" in message
+    assert ocirt.ok("why", "c1").out == f"{ocirt.state('c1')['annotations']['org.ocirt.why']}\n"
     ocirt.ok("delete", "c1")
+
+
+def test_a_start_that_failed_says_its_path_to_engines(ocirt, bundle):
+    """It says so in the state, whatever annotations the config has, and escaped as JSON wants it."""
+    bundle.config["annotations"] = {"a": "b"}
+    ocirt.ok("create", "--late", "--bundle", bundle.args("sh").save(), "c1")
+    ocirt.fails("start", "c1", 'a"b')
+    told = ocirt.state("c1")["annotations"]
+    assert told["a"] == "b" and 'could not start the program: process.args: exec: "a\\"b"' in told["org.ocirt.why"]
+    assert "$PATH" in told["org.ocirt.why"]
+
+
+def test_a_start_that_was_refused_is_no_failure(ocirt, bundle):
+    """While a start waits for its hook, a second one is refused; the container runs, and ends as its program does."""
+    bundle.config["hooks"] = {"startContainer": [{"path": "/bin/sleep", "args": ["sleep", "2"]}]}
+    bundle.shell("exit 7").save()
+    child = subprocess.Popen(ocirt.command("run", "--keep", "--bundle", bundle, "c1"), stdin=subprocess.DEVNULL)
+    try:
+        wait_for(ocirt, "created")
+        time.sleep(0.3)
+        assert "another start is at work on it" in ocirt.fails("start", "c1")
+    finally:
+        child.wait(LIMIT)
+    assert ocirt.ok("why", "c1").out == "exit status 7\n"
+    assert ocirt.state("c1")["annotations"]["org.ocirt.why"] == "exit status 7"
 
 
 def test_what_nobody_has_waited_for_is_unknown(ocirt, bundle):

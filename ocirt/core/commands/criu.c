@@ -112,7 +112,7 @@ int do_finish_restore(struct run *r, const struct step_finish_restore *s) {
   if (error || status) return whole_failure(r, -ECANCELED, "criu: it did not end well (see %s)", TEXT(log));
   sys_unlink(AT_FDCWD, TEXT(root), AT_REMOVEDIR); // delete removes it, too
   r->child.pid = c->journal->pid;
-  struct buffer text = state_json(r->program, c->journal, c->journal->pid, "running", 0, 1);
+  struct buffer text = state_json(r->program, c->journal, c->journal->pid, "running", -1, 1);
   if ((error = container_keep(c, "state.json", text.data, text.used))) return failing(r, "state.json", error);
   __atomic_store_n(&c->journal->phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
   if (r->cgroup_warning) log_line("warning", r->cgroup_warning);

@@ -141,7 +141,7 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
 static int write_hook_state(struct run *r, int input, const char *status) {
   int inside = r->section == SECTION_INIT || r->section == SECTION_EXEC_PROGRAM;
   int pid = !strcmp(status, "stopped") ? 0 : inside ? (int)sys0(SYS_getpid) : r->container->journal->pid;
-  struct buffer state = state_json(r->program, r->container->journal, pid, status, 0, 0);
+  struct buffer state = state_json(r->program, r->container->journal, pid, status, -1, 0);
   int error = write_all(input, state.data, state.used);
   arena_pop(&state);
   sys3(SYS_lseek, input, 0, SEEK_SET);

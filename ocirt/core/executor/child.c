@@ -118,7 +118,7 @@ int child_gone(struct run *r) {
 }
 
 int prepare_state(struct run *r) {
-  struct buffer text = state_json(r->program, r->container->journal, r->container->journal->pid, "created", 0, 1);
+  struct buffer text = state_json(r->program, r->container->journal, r->container->journal->pid, "created", -1, 1);
   int error = container_write(r->container, STATE_TO_BE, text.data, text.used);
   r->has_state = 1;
   return called(r, "state.json", error);

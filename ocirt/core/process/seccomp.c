@@ -59,7 +59,7 @@ static _Noreturn void send_listener(void *data) {
 // The container process state (config-linux.md). Without data if no memory is left.
 static struct buffer process_state(struct run *r, const char *metadata, const char *status) {
   int init = r->container->journal->pid, pid = r->pid ? r->pid : init;
-  struct buffer state = state_json(r->program, r->container->journal, init, status, 0, 0);
+  struct buffer state = state_json(r->program, r->container->journal, init, status, -1, 0);
   size_t size = state.used + 6 * strlen(metadata) + 256;
   struct buffer out = {arena_alloc(size), size, 0, 0};
   if (!out.data) return out;

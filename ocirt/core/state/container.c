@@ -225,7 +225,7 @@ int container_keep(struct container *c, const char *name, const void *data, size
 // The program, and after it the state: until state.json exists, another build reads the request from here. If the
 // program exists, config.json is complete: nobody reads that before.
 static int store_program(struct container *c) {
-  struct buffer state = state_json(&c->program, c->journal, 0, "creating", 0, 1);
+  struct buffer state = state_json(&c->program, c->journal, 0, "creating", -1, 1);
   CLOSING int fd = sys_open(c->dir, "program.new", O_WRONLY | O_CREAT | O_TRUNC, 0600);
   int error = fd < 0 ? fd : write_all(fd, (const char *)c->program.base, c->program.size);
   if (!error) error = write_all(fd, state.data, state.used);

@@ -4,16 +4,17 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/files.h"
 #include "base/log.h"
 #include "base/need.h"
 #include "build-id.h"
 #include "state/facts.h"
 
-// A buffer large enough for the state: escaping turns a byte into at most six. Names, numbers, dates and the path of a
-// cgroup take the rest.
+// A buffer large enough for the state: escaping turns a byte into at most six. Names, numbers, dates, the path of a
+// cgroup and the reason of the end take the rest.
 static struct buffer state_buffer(const struct facts *f) {
   size_t escaped = 6 * (strlen(f->id) + strlen(f->bundle) + strlen(f->rootfs));
-  return arena_buffer(32768 + escaped + strlen(f->annotations) + strlen(f->request));
+  return arena_buffer(65536 + escaped + strlen(f->annotations) + strlen(f->request));
 }
 
 // The members that only the runtime reads, this build or a later one. FROZEN: docs/architecture.md, "State directory".
@@ -27,9 +28,12 @@ static void put_own_members(struct buffer *to, const struct facts *f, const stru
 }
 
 // Why init has ended, as far as the journal and the cgroups tell: `ocirt why` tells more.
-static void put_why(struct buffer *to, const struct journal *j, int64_t killed) {
+static void put_why(struct buffer *to, const struct journal *j, int64_t killed, int dir) {
+  char text[4096];
   int status = (int)(j->end & ~END_KNOWN), signal = status & 0x7f;
-  if (killed && (!j->end || signal == SIGKILL))
+  if (read_file(dir, "failure", text, sizeof text) > 0)
+    format(to, "the runtime could not start the program: %s", text);
+  else if (killed && (!j->end || signal == SIGKILL))
     put(to, "out of memory");
   else if (j->end)
     format(to, "%s %d", signal ? "signal" : "exit status", signal ? signal : status >> 8);
@@ -44,7 +48,8 @@ static void put_annotations(struct buffer *to, const char *given, const char *wh
 }
 
 struct buffer state_json(
-    const struct program *p, const struct journal *j, int pid, const char *status, int pretty, int whole) {
+    const struct program *p, const struct journal *j, int pid, const char *status, int dir, int whole) {
+  int pretty = dir >= 0;
   const struct facts *f = &p->facts;
   struct buffer state = state_buffer(f), *to = &state;
   const char *next = pretty ? ",\n  " : ",", *colon = pretty ? ": " : ":";
@@ -57,8 +62,8 @@ struct buffer state_json(
   if (whole) put_own_members(to, f, j);
   int64_t killed = pretty ? oom_kills(p) : 0;
   if (killed) format(to, "%s\"oomKills\"%s%l", next, colon, killed);
-  BUFFER(why, 64);
-  if (pretty && !strcmp(status, "stopped")) put_why(&why, j, killed);
+  BUFFER(why, 8192);
+  if (pretty && !strcmp(status, "stopped")) put_why(&why, j, killed, dir);
   format(to, "%s\"annotations\"%s", next, colon);
   put_annotations(to, f->annotations, why.data);
   format(to, "%s\"owner\"%s\"\"%s", next, colon, pretty ? "\n}\n" : "}");

@@ -4,6 +4,6 @@
 #include "program/program.h"
 #include "state/journal.h"
 
-// `pretty`: indented as by runc; `whole`: with the members that only the runtime reads.
+// `dir`: the state directory, for the verb state, which indents as runc does; `whole`: with the runtime's own members.
 struct buffer state_json(
-    const struct program *p, const struct journal *j, int pid, const char *status, int pretty, int whole);
+    const struct program *p, const struct journal *j, int pid, const char *status, int dir, int whole);

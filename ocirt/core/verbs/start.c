@@ -144,11 +144,12 @@ int start_container(struct container *c, const struct late *late, int socket, st
   if (answer && message.kind == MESSAGE_FAILURE) {
     if (put_report(text, &r, &message)) return destroy_started(c);
     kill_init(c);
-    return -1;
-  }
-  if (answer || c->journal->phase != PHASE_RUNNING) {
+  } else if (answer || c->journal->phase != PHASE_RUNNING) {
     put(text, "the container's first process died before it executed its program");
     put_oom(text, &c->program, 0);
+  }
+  if (text->used) {
+    container_write(c, "failure", text->data, text->used); // for `ocirt why`, and the state
     return -1;
   }
   int error = run_section(&r);

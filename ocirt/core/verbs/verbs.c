@@ -21,17 +21,13 @@ void verb_start(struct request *q) {
   need_container(&c, q, LOCK_EX);
   const char *status = container_status(&c);
   if (!strcmp(status, "running")) fail("cannot start an already running container: %s", c.id);
-  if (!strcmp(status, "stopped")) fail("cannot start a stopped container: %s", c.id);
-  if (strcmp(status, "created")) fail("cannot start a container in the state %s: %s", status, c.id);
+  if (strcmp(status, "created")) fail("cannot start a %s container: %s", status, c.id);
   STATIC_BUFFER(text, LOG_LINE);
   c.notify_host = environment_variable(q, "NOTIFY_SOCKET");
   struct late late = late_values(&c, q);
   int error = start_container(&c, &late, -1, &text);
   note_throttling(&c.program);
-  if (error) {
-    container_write(&c, "failure", text.data, text.used); // for `ocirt why`; fails if the container is gone
-    fail("%s", text.data);
-  }
+  if (error) fail("%s", text.data);
   end_verb(0);
 }
 
@@ -42,7 +38,7 @@ void verb_state(struct request *q) {
   int pid = c.journal && strcmp(status, "stopped") ? c.journal->pid : 0;
   // Without them create was cut off before it stored the program: only the id is known.
   int is_stored = c.program.base && c.journal;
-  struct buffer out = is_stored ? state_json(&c.program, c.journal, pid, status, 1, 0) : arena_buffer(LOG_LINE);
+  struct buffer out = is_stored ? state_json(&c.program, c.journal, pid, status, c.dir, 0) : arena_buffer(LOG_LINE);
   if (!is_stored)
     format(&out,
         "{\n  \"ociVersion\": \"" SPEC_VERSION
