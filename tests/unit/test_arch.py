@@ -26,8 +26,8 @@ needs_zig = pytest.mark.skipif(
 
 def zig(target, *arguments, cwd=None):
     """Run zig's C compiler for a processor; what it has compiled once lies in build/zig."""
-    folders = ["-I", GENERATED, "-I", GENERATED / "core", "-I", CORE]
-    sources = sorted([*CORE.rglob("*.c"), *(GENERATED / "core").glob("*.c")])
+    folders = ["-I", GENERATED, "-I", GENERATED / "core", "-I", CORE, "-I", TREE]
+    sources = sorted([*CORE.rglob("*.c"), *(GENERATED / "core").glob("*.c"), TREE / "tests/fault/fault.c"])
     return subprocess.run(
         [sys.executable, "-m", "ziglang", "cc", "-target", f"{target}-linux-musl", "-std=gnu17", "-DOCIRT_FAULT"]
         + [*folders, *arguments, *sources],

@@ -1,10 +1,8 @@
-// Test builds only: the runtime ends or stops after a chosen step.
+// Test builds only (tests/fault/fault.c): the runtime ends or stops after a chosen step.
 #pragma once
 
 #ifdef OCIRT_FAULT
-void fault_point(void);
-void fault_begin(const char *verb);
-void fault_descriptors(int fds[3]);
+#include "tests/fault/fault.h"
 #else
 #define fault_point() ((void)0)
 #define fault_begin(verb) ((void)0)

@@ -1,15 +1,14 @@
-// Test builds only: OCIRT_FAULT=VERB:N:kill|stop ends or stops the runtime after its N-th step, wherever that runs.
-// OCIRT_FAULT_LOG=FILE gets one byte a step, so that a test knows how many there are.
-#include "base/fault.h"
+// Is built into the core for tests alone: OCIRT_FAULT=VERB:N:kill|stop ends or stops the runtime after its N-th step,
+// wherever that runs. OCIRT_FAULT_LOG=FILE gets one byte a step, so that a test knows how many there are.
+#include "tests/fault/fault.h"
 
-#include "base/log.h"
-
-#ifdef OCIRT_FAULT
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <linux/sched.h>
+
+#include "base/log.h"
 
 static uint32_t *steps; // shared with the child: steps are counted over all processes
 static int64_t at;
@@ -60,4 +59,3 @@ void fault_point(void) {
   if (__atomic_add_fetch(steps, 1, __ATOMIC_SEQ_CST) == at && sys_write(ask[1], &byte, 1) == 1)
     sys_read(answer[0], &byte, 1);
 }
-#endif
