@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from .cli import flags
+from .cli import flags, record
 from .model import shape, text
 from .model.host import OLDEST_KERNEL
 from .plan import cache, encode
@@ -52,7 +52,7 @@ def cache_constants() -> list[str]:
     lines = [f"#define CACHE_MAGIC {c_string(cache.MAGIC.decode())}", f"#define CACHE_FORMAT {cache.FORMAT}"]
     lines += [f"#define SCAN_MAX {cache.SCAN_MAX}", f"#define TEXT_MAX {cache.TEXT_MAX}"]
     lines += [f"#define UNIT_PATH_MAX {text.UNIT_PATH_MAX}", f"#define CACHE_LIMIT {cache.LIMIT}"]
-    lines += [f"#define CACHE_VARIANTS {cache.VARIANTS}"]
+    lines += [f"#define CACHE_VARIANTS {cache.VARIANTS}", f"#define RECORD_MAGIC {c_string(record.MAGIC.decode())}"]
     lines += [f"enum predicate {{ {', '.join('TEST_' + name.upper() for name in cache.PREDICATES)} }};"]
     lines += [f"enum {{ {', '.join(f'CHECK_{name} = {getattr(cache, name)}' for name in cache.CHECKS)} }};"]
     places = ", ".join(f"{{{c_string(variable)}, {c_string(folder)}}}" for variable, folder in cache.PLACES)

@@ -102,7 +102,7 @@ GLOBAL = (
     Flag("debug", "log each action; the same as --log-level debug", part=OTHER),
     Flag(
         "trace",
-        "record what the verb does to a container, and when, in FILE, or in DIR/ID.json",
+        "record what the verb does to a container, and when, in FILE, or in DIR/ID.trace",
         "FILE|DIR",
         part=OTHER,
     ),

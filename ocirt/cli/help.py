@@ -140,9 +140,9 @@ Reads what --trace FILE or the environment variable OCIRT_TRACE had the verbs re
 container, and prints where the time went: for each command its critical path, and the five steps
 that took longest. The critical path is what would have to be faster for the command to be faster: where a
 process waited for another, it goes on in the other. FILE may be the record of a command that is still at
-work, or was killed: what has not ended is shown as such. A browser opens FILE as it is (ui.perfetto.dev,
-chrome://tracing). "chrome" prints it without blanks, as one JSON document, and "otlp" as OTLP/JSON for
-OpenTelemetry, in the trace that TRACEPARENT of the command's environment named.""",
+work, or was killed: what has not ended is shown as such. "chrome" prints it for browsers (ui.perfetto.dev,
+chrome://tracing), and "otlp" as OTLP/JSON for OpenTelemetry, in the trace that TRACEPARENT of the command's
+environment named.""",
     "features": """\
 Prints the features structure of the OCI runtime specification, for engines: hooks, mount options,
 namespaces, seccomp and everything else that a config.json may ask for, as one JSON object.""",
@@ -200,7 +200,7 @@ EXAMPLES = {
     "run": (
         ("ocirt run first", "Run the bundle in the current directory, at this terminal."),
         ("ocirt run --detach --bundle /srv/web web", "Run a service, and return as soon as it runs."),
-        ("ocirt --trace web.json run --bundle /srv/web web", "Record what run does, and when, for ocirt trace."),
+        ("ocirt --trace web.trace run --bundle /srv/web web", "Record what run does, and when, for ocirt trace."),
         ("ocirt run --init -b /srv/job job", "Run a program that handles no signals, so that Ctrl-C ends it."),
         ("ocirt run --explain -b /srv/job job", "Run a program, and say what its seccomp profile refuses."),
         ("ocirt run --record job.json -b /srv/job job", "Write the seccomp profile that the program needs."),
@@ -281,8 +281,9 @@ EXAMPLES = {
         ("ocirt doctor /srv/web", "Print what would fail here for the bundle /srv/web."),
     ),
     "trace": (
-        ("ocirt trace web.json", "Print where the time went."),
-        ("ocirt trace --svg web.svg --format table web.json", "Print every step, and draw them."),
+        ("ocirt trace web.trace", "Print where the time went."),
+        ("ocirt trace --format chrome web.trace >web.json", "Convert the record for a browser."),
+        ("ocirt trace --svg web.svg --format table web.trace", "Print every step, and draw them."),
     ),
     "features": (("ocirt features", "Print what this build supports."),),
     "validate": (

@@ -1,11 +1,21 @@
-"""Python's own part of a record (docs/tracing.md), in the form in which the executable writes (core/base/trace.c)."""
+"""A record (docs/tracing.md): its form, in which the executable writes (core/base/trace.c), and Python's own part of it."""
 
 import os
 import time
-from fcntl import LOCK_EX, flock
+from fcntl import LOCK_EX, LOCK_UN, flock
 
+MAGIC = b"ocirt t1"
+"""A file is a row of parts, whole pages each. A part begins with these bytes, PART numbers, and events."""
+PART, EVENT = "<QII", "<IBBHQQ"
+"""As the module struct has it. Of a part: the bytes that its processes have asked for, its size, the pid of the runtime.
+Of an event: its size, a phase (0 not written whole, B has not ended, X has ended, i a note), a thread, errno, beginning
+and duration in nanoseconds. Four texts follow, ended by NUL: kind, name, JSON path, and what was to be done. The events
+of a part lie one behind the other at multiples of eight; where a process was killed at the wrong moment there are zeros.
+"""
+HEAD, EVENT_HEAD, ALIGNED = 24, 24, 8
+"""The bytes of both, MAGIC included."""
 BLOCK = os.sysconf("SC_PAGE_SIZE")
-"""What this process appends to the file: whole pages, because the executable maps parts of it."""
+"""What this process appends to the file."""
 THREAD = 30
 """Python's number among the processes of a verb."""
 
@@ -22,16 +32,16 @@ class Recorder:
         self._file, self._at, self._end = -1, 0, 0
         self._span: tuple[int, str, int] | None = None
         try:
-            appends = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-            flock(appends, LOCK_EX)
-            os.write(appends, b" " * BLOCK)
-            self._end = os.lseek(appends, 0, os.SEEK_CUR)
-            self._at = self._end - BLOCK
-            self._file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-            os.close(appends)
+            file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            flock(file, LOCK_EX)
+            self._at = os.lseek(file, 0, os.SEEK_END)
+            head = MAGIC + _number(BLOCK, 8) + _number(BLOCK, 4) + _number(os.getppid(), 4)
+            os.write(file, head.ljust(BLOCK, b"\0"))
+            flock(file, LOCK_UN)
         except OSError:
             return  # a record that cannot be written must not end the verb: the launcher's spans are there
-        self._write("M", started, 0, "thread_name", "python")
+        self._file, self._end = file, self._at + BLOCK
+        self._at += HEAD
         self._start("start", started)
 
     def begin(self, name: str) -> None:
@@ -39,28 +49,44 @@ class Recorder:
         now = time.monotonic_ns() + self._offset
         if self._span:
             at, last, since = self._span
-            os.pwrite(self._file, _line("X", since, now - since, last), at)
+            os.pwrite(self._file, event("X", THREAD, since, now - since, "launch", last), at)
             self._span = None
         if name:
             self._start(name, now)
 
     def _start(self, name: str, since: int) -> None:
-        at = self._write("B", since, 0, name)
-        self._span = None if at is None else (at, name, since)
-
-    def _write(self, phase: str, since: int, duration: int, name: str, text: str = "") -> int | None:
-        """The place of the new line, ``None`` without a file."""
-        line, at = _line(phase, since, duration, name, text), self._at
-        if self._file < 0 or at + len(line) > self._end:
-            return None
-        os.pwrite(self._file, line, at)
-        self._at += len(line)
-        return at
+        data, at = event("B", THREAD, since, 0, "launch", name), self._at
+        self._span = None
+        if self._file >= 0 and at + len(data) <= self._end:
+            os.pwrite(self._file, data, at)
+            self._span = at, name, since
+            self._at += len(data)
 
 
-def _line(phase: str, since: int, duration: int, name: str, text: str = "") -> bytes:
-    begin, lasts = [f"{number // 1000}.{number % 1000:03}" for number in (since, duration)]
-    return (
-        f'{{"pid":{os.getppid():8},"tid":{THREAD:2},"ph":"{phase}","ts":{begin:>20},"dur":{lasts:>15},'
-        f'"args":{{"errno":   0,"path":"","name":"{text}"}},"cat":"launch","name":"{name}"}},\n'
-    ).encode()
+def event(
+    phase: str,
+    thread: int,
+    begin: int,
+    lasts: int,
+    kind: str,
+    name: str,
+    path: str = "",
+    text: str = "",
+    error: int = 0,
+) -> bytes:
+    """An event as a record has it."""
+    texts = b"".join([each.encode("utf-8", "surrogateescape") + b"\0" for each in (kind, name, path, text)])
+    size = -(-(EVENT_HEAD + len(texts)) // ALIGNED) * ALIGNED
+    numbers = (
+        _number(size, 4),
+        phase.encode(),
+        _number(thread, 1),
+        _number(error, 2),
+        _number(begin, 8),
+        _number(lasts, 8),
+    )
+    return (b"".join(numbers) + texts).ljust(size, b"\0")
+
+
+def _number(value: int, size: int) -> bytes:
+    return value.to_bytes(size, "little")

@@ -83,18 +83,23 @@ static void begin_trace(struct request *q, size_t size) {
   format(&file, "%s", path);
   int error = trace_open(path, size);
   if (error == -EISDIR) {
-    format(&file, "/%s.json", q->arguments[0]);
+    format(&file, "/%s.trace", q->arguments[0]);
     error = trace_open(file.data, size);
   }
-  if (error && flag) fail("--trace %s: %e", file.data, error);
-  if (error) warn("OCIRT_TRACE=%s: %e: nothing is recorded", path, error);
+  int unfit = error == -ENODEV || error == -EOPNOTSUPP || error == -ESPIPE;
+  const char *advice =
+      error == -EEXIST ? " (it holds something else: name a new file, or a record to append to)"
+      : unfit ? " (no regular file, or its file system shares no memory: name one elsewhere, as in /run or /var/tmp)"
+              : "";
+  if (error && flag) fail("--trace %s: %e%s", file.data, error, advice);
+  if (error) warn("OCIRT_TRACE=%s: %e%s: nothing is recorded", file.data, error, advice);
   q->flags[FLAG_TRACE] = error ? 0 : file.data;
   BUFFER(title, LOG_LINE);
   format(
       &title, "ocirt %s %s %s", native_verbs[q->verb].name, q->arguments[0], q->n_arguments > 1 ? q->arguments[1] : "");
-  trace_note('M', "process_name", "", title.data);
+  trace_note("title", "", title.data);
   const char *parent = environment_variable(q, "TRACEPARENT"); // of the engine's trace (W3C Trace Context)
-  if (parent) trace_note('i', "parent", "", parent);
+  if (parent) trace_note("parent", "", parent);
 }
 
 // ---- exec ----

@@ -30,7 +30,7 @@ def test_an_engine_passes_it_on(life, archives, runtime, monkeypatch):
             result = made.run(["--rm"], *words)
         assert result.status == 7, result
         made.engine.clean()
-        found = [command for file in cell.path(FOLDER).iterdir() for command in read(file.read_text())]
+        found = [command for file in cell.path(FOLDER).iterdir() for command in read(file.read_bytes())]
     expected = {"create", "start"} if life is podman else {"create", "start", "delete"}
     assert {command.title.split()[1] for command in found} == expected, found
     created = [command for command in found if command.title.startswith("ocirt create")]

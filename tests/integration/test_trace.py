@@ -17,7 +17,7 @@ BUSY = "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done"
 
 
 def commands(path):
-    return read(path.read_text())
+    return read(path.read_bytes())
 
 
 def find(command, name, path=""):
@@ -34,7 +34,7 @@ def longest_on_path(command):
 
 @pytest.fixture
 def record(tmp_path):
-    return tmp_path / "record.json"
+    return tmp_path / "life.trace"
 
 
 def test_every_process_of_a_create_is_recorded(ocirt, bundle, record):
@@ -100,7 +100,7 @@ def test_start_has_init_record_for_it(ocirt, bundle, record, tmp_path):
     """Create's record ends with create: what init does for start is in the record of start, even if create had none."""
     bundle.config["hooks"] = {"startContainer": [hook("sleep 0.5")]}
     bundle.save()
-    created = tmp_path / "created.json"
+    created = tmp_path / "created.trace"
     for options in ([], ["--trace", created]):
         ocirt.ok("create", "--bundle", bundle, "c1", options=options)
         ocirt.ok("start", "c1", options=["--trace", record])
@@ -205,7 +205,7 @@ def test_a_mount_that_hangs(ocirt, bundle, record, silent):
         hung = []
         while not hung and time.monotonic() < end:
             time.sleep(0.1)
-            if record.exists() and record.read_text().count('"cat"') > 3:
+            if record.exists() and record.read_bytes().count(b"step") > 3:
                 hung = [
                     span for span in commands(record)[0].spans if not span.ended and span.path == f"mounts[{number}]"
                 ]
@@ -251,7 +251,7 @@ def test_a_killed_runtime_leaves_its_record(ocirt, bundle, record):
         stderr=subprocess.DEVNULL,
     )
     end = time.monotonic() + LIMIT / 3
-    while not (record.exists() and "RunHook" in record.read_text()):
+    while not (record.exists() and b"RunHook" in record.read_bytes()):
         assert time.monotonic() < end
         time.sleep(0.02)
     process.kill()
@@ -306,15 +306,15 @@ def test_the_container_has_nothing_of_the_record(ocirt, bundle, record):
     for flags in ((), ("--init",)):
         bundle.shell(script).save()
         done = ocirt.ok("run", *flags, "--bundle", bundle, "c1", options=["--trace", record])
-        assert "record.json" not in done.out and "/proc/self/fd" in done.out
+        assert "life.trace" not in done.out and "/proc/self/fd" in done.out
     bundle.args("sleep", str(2 * LIMIT)).save()
     ocirt.ok("create", "--bundle", bundle, "c1", options=["--trace", record])
     pid = ocirt.state("c1")["pid"]
     end = time.monotonic() + LIMIT / 3
-    while "record.json" in open(f"/proc/{pid}/maps").read():  # init waits for the end of create
+    while "life.trace" in open(f"/proc/{pid}/maps").read():  # init waits for the end of create
         assert time.monotonic() < end
         time.sleep(0.01)
-    assert not [fd for fd in os.listdir(f"/proc/{pid}/fd") if "record" in os.readlink(f"/proc/{pid}/fd/{fd}")]
+    assert not [fd for fd in os.listdir(f"/proc/{pid}/fd") if "life.trace" in os.readlink(f"/proc/{pid}/fd/{fd}")]
 
 
 def test_preserved_descriptors_are_the_callers(ocirt, bundle, record):
@@ -334,12 +334,12 @@ def test_a_directory_has_a_record_for_each_container(ocirt, bundle, tmp_path):
         traced.ok(*words)
     traced.wait_status("c1", "stopped")
     traced.ok("delete", "c1")
-    assert os.listdir(folder) == ["c1.json"]
-    found = commands(folder / "c1.json")
+    assert os.listdir(folder) == ["c1.trace"]
+    found = commands(folder / "c1.trace")
     assert [command.title for command in found] == [
         f"ocirt {each}" for each in ("create c1", "start c1", "kill c1 KILL", "delete c1")
     ]
-    spans = json.loads(ocirt.ok("trace", "--format", "otlp", folder / "c1.json").out)["resourceSpans"][0]
+    spans = json.loads(ocirt.ok("trace", "--format", "otlp", folder / "c1.trace").out)["resourceSpans"][0]
     roots = [span for span in spans["scopeSpans"][0]["spans"] if span["name"].startswith("ocirt ")]
     assert {(span["traceId"], span["parentSpanId"]) for span in roots} == {("ab" * 16, "cd" * 8)}
 
@@ -351,12 +351,21 @@ def test_a_record_that_cannot_be_written(ocirt, bundle, tmp_path):
     foreign = tmp_path / "foreign"
     for text in ("something else", "x" * 65536):
         foreign.write_text(text)
-        assert "file exists" in ocirt.fails("create", "--bundle", bundle, "c1", options=["--trace", foreign])
+        message = ocirt.fails("create", "--bundle", bundle, "c1", options=["--trace", foreign])
+        assert f"--trace {foreign}: file exists (it holds something else: name a new file" in message
         assert foreign.read_text() == text
     traced = Runtime(ocirt.executable, ocirt.root)
     traced.environment = {**os.environ, "OCIRT_TRACE": str(foreign)}
     done = traced.ok("create", "--bundle", bundle, "c1")
     assert "OCIRT_TRACE" in done.err and "nothing is recorded" in done.err
+
+
+def test_a_record_that_is_no_regular_file(ocirt, bundle, tmp_path):
+    """The same is said of a file system that cannot reserve or share memory, as 9p."""
+    os.mkfifo(tmp_path / "pipe")
+    for path, error in ((tmp_path / "pipe", "illegal seek"), ("/dev/null", "no such device")):
+        message = ocirt.fails("create", "--bundle", bundle, "c1", options=["--trace", path])
+        assert f"--trace {path}: {error} (no regular file, or its file system shares no memory: " in message
 
 
 def test_a_record_without_room_says_so(ocirt, bundle, record, tmp_path):
@@ -366,7 +375,7 @@ def test_a_record_without_room_says_so(ocirt, bundle, record, tmp_path):
         bundle.config["mounts"].append({"destination": f"/mnt/{number}", "source": str(source), "options": ["bind"]})
     ocirt.ok("run", "--bundle", bundle.args("true").save(), "c1", options=["--trace", record])
     (command,) = commands(record)
-    assert ("full", "the record has no room for what this process did from here on") in command.notes
+    assert ("full", "the record has no room for what the command did from here on") in command.notes
 
 
 def test_debug_prints_the_steps_of_every_process_as_they_happen(ocirt, bundle):

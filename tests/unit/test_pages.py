@@ -25,7 +25,7 @@ def commands(text):
     lines = [line for block in blocks(text) for line in block.splitlines()]
     lines += re.findall(r"`((?:[A-Z_]+=\S+ )?ocirt [^`]*)`", re.sub(r"\n *", " ", text))
     for line in lines:
-        words = re.split(r" (?:[|;]|\|\||&&) ", line.partition("  #")[0])[0].strip()
+        words = re.split(r" (?:[|;]|\|\||&&) | >", line.partition("  #")[0])[0].strip()
         # A shell could not read a parenthesis that is not quoted: such a line is output.
         is_output = "(" in re.sub(r"'[^']*'|\"[^\"]*\"", "", words)
         if words.startswith("ocirt ") and "…" not in words and "..." not in words and not is_output:

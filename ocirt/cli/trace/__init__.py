@@ -2,10 +2,11 @@
 
 from ...errors import OcirtError, RequestError, reason
 from ..output import write
+from ..record import MAGIC
 from . import table
 from .chrome import to_chrome
 from .otlp import to_otlp
-from .spans import BEGINNING, read
+from .spans import read
 from .svg import to_svg
 
 TYPE_CHECKING = False
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 FORMATS: "dict[str, Callable[[list[Command]], str]]" = {
     "summary": table.summary,
     "table": table.table,
+    "chrome": to_chrome,
     "otlp": to_otlp,
     "svg": to_svg,
 }
-"""``--format``, beside ``chrome``, which is the record itself."""
+"""``--format``."""
 
 
 def run(line: "CommandLine") -> None:
@@ -31,24 +33,23 @@ def run(line: "CommandLine") -> None:
     """
     path, options = line.arguments[0], line.options
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read(1)
-            if text == BEGINNING:  # a device may have no end
-                text += file.read()
+        with open(path, "rb") as file:
+            data = file.read(len(MAGIC))
+            if data == MAGIC:  # a device may have no end
+                data += file.read()
     except IsADirectoryError:
         raise RequestError(
-            f"{path}: found a directory, expected a file: each container has one in it, ID.json"
+            f"{path}: found a directory, expected a file: each container has one in it, ID.trace"
         ) from None
     except OSError as error:
         raise RequestError(f"{path}: {reason(error)}") from None
     try:
-        commands = read(text)
-        shown = to_chrome(text) if options.format == "chrome" else FORMATS[options.format or "summary"](commands)
+        commands = read(data)
     except ValueError:
         raise RequestError(f"{path}: found something else, expected a record that ocirt --trace has written") from None
     if not commands:
         raise RequestError(f"{path}: found no span, expected those of a command")
-    write(shown)
+    write(FORMATS[options.format or "summary"](commands))
     if options.svg:
         try:
             with open(options.svg, "w", encoding="utf-8") as file:

@@ -1,31 +1,29 @@
 """A record as Python objects: commands, and their spans (docs/tracing.md)."""
 
-import json
 import os
 import re
 import time
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from ...plan.steps import SECTIONS
+from ..record import THREAD
+from .events import Event, read_parts
 
-RUNTIME, STAGE, INIT, NETWORK, PYTHON = 0, 1, 2, 20, 30
+RUNTIME, STAGE, INIT, NETWORK, PYTHON = 0, 1, 2, 20, THREAD
 """Numbers of threads: those of the processes are the numbers of the sections that they run first (SECTIONS)."""
+THREADS = dict(enumerate(SECTIONS)) | {RUNTIME: "runtime", NETWORK: "network", PYTHON: "python"}
+ENDED, NOTE = "X", "i"
+"""Phases of events. The third one is that of a span that has not ended."""
+TITLE = "title"
+"""The note with which the record of a command begins."""
 WAITS, PROGRAMS = "wait", "program"
 """Kinds of spans. The others are step, hook, helper and launch."""
 HANDED_OVER = ("Exec", "ExecCriu")
 """Steps that end by executing a program: nobody is left who could write their end."""
 FOR_INIT = ("Receive", "init")
 """Waits of the runtime that end, at the latest, when init has executed the program."""
+UNFINISHED = "has not ended"
 SAME = 5 * 10**9
 """A process of the record's pid that began this many nanoseconds before or after the record is the runtime."""
-BEGINNING = "["
-"""The first character of a record."""
-MEMBERS = {"name": str, "cat": str, "ph": str, "pid": int, "tid": int, "args": dict}
-ARGUMENTS = {"name": str, "path": str, "errno": int}
-"""The members of an event that Python reads, and of its ``args``, with their types."""
-LAST_ERROR = 4095
-"""The kernel's greatest errno."""
 _UNPRINTABLE = re.compile("[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What a terminal would obey, and what XML and UTF-8 cannot hold: a record has names and output of others' programs."""
 
@@ -66,6 +64,11 @@ class Span:
     @property
     def duration(self) -> int:
         return self.end - self.start
+
+    @property
+    def result(self) -> str:
+        """How it ended, behind what it was: the error, if it failed, or that it has not ended."""
+        return "" if self.ended and not self.error else f": {os.strerror(self.error) if self.error else UNFINISHED}"
 
     @property
     def title(self) -> str:
@@ -126,6 +129,14 @@ class Command:
         return any(span.thread == RUNTIME for span in self.unfinished)
 
     @property
+    def lasted(self) -> str:
+        """How long the command took, or what it does at this moment, or what it did when somebody killed it."""
+        time = f"{(self.end - self.start) / 1e6:.3f} ms"
+        if not self.is_cut_off:
+            return time
+        return f"{UNFINISHED} after {time}" if self.lives else f"was ended from outside, after {time} or later"
+
+    @property
     def top(self) -> list[Span]:
         """The spans that are not part of others, in the order of their beginnings."""
         found: list[Span] = []
@@ -142,79 +153,35 @@ class Command:
         return span.duration - sum([each.duration for each in parts if not any([o.holds(each) for o in parts])])
 
 
-def read_events(text: str) -> "tuple[list[dict[str, Any]], int]":
-    """The events of a record, and how many lines are damaged.
-
-    :raises ValueError: the text is no record.
-    """
-    if text[:1] != BEGINNING:
-        raise ValueError("found another beginning, expected [")
-    events, damaged = [], 0
-    for line in text[1:].splitlines():
-        line = line.strip().rstrip(",")
-        if not line or line == "]":
-            continue
-        try:
-            event = json.loads(line)
-            events.append({**_checked(event), "at": _nanoseconds(line, "ts"), "lasts": _nanoseconds(line, "dur")})
-        except (ValueError, RecursionError):
-            damaged += 1
-    if damaged and not events:
-        raise ValueError("found no event")
-    return events, damaged
-
-
-def _checked(event: object) -> "dict[str, Any]":
-    """The event, if a runtime can have written it. A text file may have anything in a line."""
-    if not isinstance(event, dict) or not _has(event, MEMBERS) or not _has(event["args"], ARGUMENTS):
-        raise ValueError("found something else, expected an event")
-    if not 0 <= event["args"]["errno"] <= LAST_ERROR:
-        raise ValueError("errno")
-    return event
-
-
-def _has(members: "dict[str, Any]", types: "dict[str, type]") -> bool:
-    return all([isinstance(members.get(name), wanted) for name, wanted in types.items()])
-
-
-def _nanoseconds(line: str, name: str) -> int:
-    """A time of the line. As a floating-point number it would lose its last digits."""
-    found = re.search(rf'"{name}": *(\d{{1,20}})(?:\.(\d{{3}}))?\b', line)
-    if not found:
-        raise ValueError(name)
-    return int(found[1]) * 1000 + int(found[2] or 0)
-
-
-def read(text: str) -> list[Command]:
+def read(data: bytes) -> list[Command]:
     """The commands of a record, in the order of their beginnings.
 
-    :raises ValueError: the text is no record.
+    :raises ValueError: the bytes are no record.
     """
-    events, damaged = read_events(text)
     commands: list[Command] = []
     latest: dict[int, Command] = {}
-    for event in events:
-        pid = event["pid"]
-        if pid not in latest or (event["ph"] == "M" and event["args"]["name"] == "runtime"):
-            latest[pid] = Command(pid, event["at"])
-            commands.append(latest[pid])
-        _add(latest[pid], event)
+    for part in read_parts(data):
+        for event in part.events:
+            if event.name == TITLE or event.pid not in latest:
+                latest[event.pid] = Command(event.pid, event.begin)
+                commands.append(latest[event.pid])
+            _add(latest[event.pid], event)
+        if part.pid in latest:
+            latest[part.pid].notes += part.lacks
     for command in commands:
         _end_unfinished(command)
-        if damaged:
-            command.notes.append(("damaged", f"{damaged} lines of the record cannot be read"))
     return sorted(commands, key=lambda each: each.start)
 
 
-def _add(command: Command, event: "dict[str, Any]") -> None:
-    name, text, path = [
-        _UNPRINTABLE.sub("\ufffd", each) for each in (event["name"], event["args"]["name"], event["args"]["path"])
-    ]
-    thread = event["tid"]
-    if name == "process_name":
+def _add(command: Command, event: Event) -> None:
+    name, path, text = [_UNPRINTABLE.sub("\ufffd", each) for each in (event.name, event.path, event.text)]
+    thread = event.thread
+    command.threads.setdefault(thread, THREADS.get(thread) or f"process {thread}")
+    if event.phase != NOTE:
+        end, ended = event.begin + event.lasts, event.phase == ENDED
+        command.spans.append(Span(thread, event.kind, name, event.begin, end, path, text, ended, event.error))
+    elif name == TITLE:
         command.title = text.strip()
-    elif name == "thread_name":
-        command.threads[thread] = text
     elif name == "parent":
         command.parent = text
     elif name == "output":
@@ -223,25 +190,8 @@ def _add(command: Command, event: "dict[str, Any]") -> None:
             span.output = text
     elif name == "throttled":
         command.held_back = _held_back(text)
-    elif event["ph"] == "i":
+    else:
         command.notes.append((name, text))
-    elif event["ph"] in "BX":
-        command.threads.setdefault(thread, {NETWORK: "network"}.get(thread, str(thread)))
-        ended = event["ph"] == "X"
-        start = event["at"]
-        command.spans.append(
-            Span(
-                thread,
-                event["cat"],
-                name,
-                start,
-                start + event["lasts"],
-                path,
-                text,
-                ended,
-                event["args"]["errno"],
-            )
-        )
 
 
 def _held_back(text: str) -> tuple[int, int]:

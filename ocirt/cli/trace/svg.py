@@ -32,8 +32,7 @@ def _draw(command: Command, top: int) -> tuple[list[str], int]:
     whole = max(command.end - command.start, 1)
     scale = (WIDTH - LEFT - 10) / whole
     critical = {id(part.span) for part in critical_path(command)}
-    ended = "" if not command.is_cut_off else ", has not ended" if command.lives else ", was ended from outside"
-    head = f"{command.title} (pid {command.pid}): {whole / 1e6:.3f} ms{ended}"
+    head = f"{command.title} (pid {command.pid}): {command.lasted}"
     parts = [f'<text x="4" y="{top + 16}" font-weight="bold">{escape(head)}</text>']
     for tenth in range(0, 11, 2):
         x = LEFT + tenth / 10 * whole * scale
@@ -57,7 +56,7 @@ def _box(command: Command, span: Span, y: int, scale: float, is_critical: bool) 
     inner = 4 * len([each for each in command.spans if each.holds(span)])
     kind = "failed" if span.error else span.kind
     names = f"{kind} critical" if is_critical else kind
-    title = f"{span.title}\n{span.duration / 1e6:.3f} ms{'' if span.ended else ', has not ended'}"
+    title = f"{span.title}\n{span.duration / 1e6:.3f} ms{span.result}"
     box = f'<rect class="{names}" x="{x:.1f}" y="{y + inner}" width="{width:.1f}" height="{ROW - inner}">'
     label = f'<text x="{x + 3:.1f}" y="{y + 15}">{escape(span.name)}</text>' if width > 8 * len(span.name) else ""
     return f"{box}<title>{escape(title)}</title></rect>{label}"

@@ -1,10 +1,9 @@
 """Commands as text for people: the critical path with the longest steps, or all spans."""
 
-import os
 from collections.abc import Sequence
 
 from .critical import Part, critical_path
-from .spans import WAITS, Command, Span
+from .spans import WAITS, Command
 
 LONGEST = 5
 """How many of the longest steps are shown."""
@@ -24,7 +23,7 @@ def table(commands: list[Command]) -> str:
         rows: list[tuple[str, ...]] = [("start ms", "ms", "process", "kind", "what")]
         for span in sorted(command.spans, key=lambda each: (each.start, -each.end)):
             depth = len([each for each in command.spans if each.holds(span)])
-            what = "  " * depth + span.title + _result(span)
+            what = "  " * depth + span.title + span.result
             where = command.threads[span.thread]
             rows.append((_ms(span.start - command.start), _ms(span.duration), where, span.kind, what))
         blocks.append(_head(command) + _aligned(rows))
@@ -37,7 +36,7 @@ def _of_command(command: Command) -> str:
     if path:
         text += "\ncritical path:\n" + _aligned(_path_rows(command, path))
     longest = sorted([span for span in command.spans if span.kind != WAITS], key=command.own, reverse=True)
-    rows = [(_ms(command.own(span)), command.threads[span.thread], span.title + _result(span)) for span in longest]
+    rows = [(_ms(command.own(span)), command.threads[span.thread], span.title + span.result) for span in longest]
     if rows:
         text += "\nlongest steps:\n" + _aligned(rows[:LONGEST])
     notes = [f"{span.title} has printed: {span.output.strip()}" for span in command.spans if span.output.strip()]
@@ -64,26 +63,20 @@ def _path_rows(command: Command, path: list[Part]) -> list[tuple[str, ...]]:
         if not is_long:
             small.append(part)
             continue
-        what = part.span.title + _result(part.span) if part.span else "between steps"
+        what = part.span.title + part.span.result if part.span else "between steps"
         rows.append((_ms(part.duration), command.threads[part.thread], what))
     gather()
     return rows
 
 
 def _head(command: Command) -> str:
-    """How long the command took, or what it does at this moment, or what it did when somebody killed it."""
-    lasted = f"{_ms(command.end - command.start)} ms"
-    if command.is_cut_off:
-        lasted = (
-            f"has not ended after {lasted}" if command.lives else f"was ended from outside, after {lasted} or later"
-        )
-    return f"{command.title} (pid {command.pid}): {lasted}\n"
+    return f"{command.title} (pid {command.pid}): {command.lasted}\n"
 
 
 def _unfinished(command: Command) -> str:
     """A line for each thing that has not ended. Two spans of the same words are one inside the other."""
     spans = sorted(command.unfinished, key=lambda span: span.kind == WAITS)
-    rows = [(command.threads[span.thread], f"{span.title}: has not ended") for span in spans]
+    rows = [(command.threads[span.thread], f"{span.title}{span.result}") for span in spans]
     return _aligned(list(dict.fromkeys(rows)))
 
 
@@ -93,12 +86,6 @@ def _throttled(command: Command) -> str:
     if not times:
         return ""
     return f"  linux.resources.cpu.quota has held the container back {times} times, for {_ms(held_back)} ms in all\n"
-
-
-def _result(span: Span) -> str:
-    if span.error:
-        return f": {os.strerror(span.error)}"
-    return "" if span.ended else ": has not ended"
 
 
 def _ms(nanoseconds: int) -> str:

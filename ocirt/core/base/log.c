@@ -186,7 +186,7 @@ void log_line(const char *level, const char *message) {
     write_line(logging.reader, 0, 1, level, message);
     if (!logging.path) return;
   }
-  if (strcmp(level, "debug")) trace_note('i', level, "", message);
+  if (strcmp(level, "debug")) trace_note(level, "", message);
   if (keep_warning(level, message)) return;
   CLOSING int fd = logging.path ? open_log() : -1;
   write_line(fd < 0 ? 2 : fd, logging.path, logging.json, level, message);

@@ -101,13 +101,13 @@ static int wait_for(struct command *c, int pidfd, int from, int ends, struct out
 
 // Records the end of what the program has printed.
 static void note_output(const struct command *c, int output) {
-  if (!record.text) return;
+  if (!record.part) return;
   BUFFER(text, TAIL + 1);
   if (c->tail)
     put_bytes(&text, c->tail->text, c->tail->used);
   else
     put_output(&text, output);
-  trace_note('i', "output", c->path, text.data + (text.used > SHOWN ? text.used - SHOWN : 0));
+  trace_note("output", c->path, text.data + (text.used > SHOWN ? text.used - SHOWN : 0));
 }
 
 int run_command(struct run *r, struct command *c, struct outcome *outcome) {
@@ -119,13 +119,13 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
   } else if ((outcome->output = sys_memfd("output", MFD_NOEXEC_SEAL)) < 0)
     return failing(r, "memfd_create", outcome->output);
   CLOSING int from = ends[0], pidfd = -1;
-  struct line *line = trace_begin("program", c->path, text_of(r->program, r->step->at), "");
+  struct trace_event *event = trace_begin("program", c->path, text_of(r->program, r->step->at), "");
   long pid = clone_process(0, &pidfd, -1);
   if (!pid) execute(c, c->tail ? ends[1] : outcome->output);
   sys_close(ends[1]);
   if (pid < 0) return failing(r, "clone3", (int)pid);
   error = wait_for(c, pidfd, from, r->container->ends, outcome);
-  trace_end(line, error);
+  trace_end(event, error);
   note_output(c, outcome->output);
   if (outcome->late || error < 0) {
     sys2(SYS_kill, -pid, SIGKILL); // the session it leads; it is our child, so the number is still its own

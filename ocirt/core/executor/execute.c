@@ -44,9 +44,9 @@ int run_steps(struct run *r, const struct step *step) {
     r->call = 0;
     r->step = step;
     if (step->code == STEP_SPAWN) r->spawn = step;
-    struct line *line = begin_step(r, step);
+    struct trace_event *event = begin_step(r, step);
     int error = handlers[step->code](r, step);
-    trace_end(line, error);
+    trace_end(event, error);
     if (error < 0 && killed_at_birth(r)) {
       step = r->spawn;
       continue;

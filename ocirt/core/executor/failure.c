@@ -1,6 +1,8 @@
 // The failure of a step as one line: the JSON path, the step's sentence, the call and the reason.
 #include "executor/failure.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "base/trace.h"
 #include "executor/channel.h"
@@ -15,23 +17,28 @@ static const struct {
 
 static const char *const sections[] = {SECTION_NAMES}, *const events[] = {EVENT_NAMES};
 
+static void put_in_line(struct buffer *to, const char *text) {
+  for (;; text++) {
+    size_t plain = strcspn(text, "\n");
+    put_bytes(to, text, plain);
+    text += plain;
+    if (!*text) return;
+    put(to, "; ");
+  }
+}
+
 // The step's sentence with its fields in place.
 static void put_sentence(struct buffer *to, const struct program *p, const struct step *step) {
   const uint64_t *fields = (const uint64_t *)(step + 1);
-  for (const char *at = texts[step->code].sentence; *at; at++) {
-    if (at[0] != '{') {
-      put_bytes(to, at, 1);
-      continue;
-    }
+  for (const char *at = texts[step->code].sentence;; at += strlen("{0}")) {
+    size_t plain = strcspn(at, "{");
+    put_bytes(to, at, plain);
+    at += plain;
+    if (!*at) return;
     unsigned field = (unsigned)(at[1] - '0');
-    at += 2;
     switch (texts[step->code].kinds[field]) {
     case 't':
-      for (const char *text = text_of(p, fields[field]); *text; text++)
-        if (*text == '\n')
-          put(to, "; ");
-        else
-          put_bytes(to, text, 1);
+      put_in_line(to, text_of(p, fields[field]));
       break;
     case 's':
       put(to, sections[fields[field]]);
@@ -101,8 +108,8 @@ static void tell(const struct run *r, const char *path, const char *sentence) {
     send_message(other_side(r), &message, 0, 0);
 }
 
-struct line *begin_step(const struct run *r, const struct step *step) {
-  if (!record.text && !logging.debug) return 0;
+struct trace_event *begin_step(const struct run *r, const struct step *step) {
+  if (!record.part && !logging.debug) return 0;
   BUFFER(sentence, SHOWN);
   const char *path = text_of(r->program, step->at);
   put_sentence(&sentence, r->program, step);

@@ -9,7 +9,8 @@ int whole_failure(struct run *r, int error, const char *pattern, ...);
 
 void put_failure(struct buffer *to, const struct run *r, const struct step *step, int error);
 
-struct line *begin_step(const struct run *r, const struct step *step); // for the record (base/trace.h) and --debug
+struct trace_event *begin_step(
+    const struct run *r, const struct step *step); // for the record (base/trace.h) and --debug
 
 // Reports the failure of r->step to the other side and ends the child.
 _Noreturn void child_failed(struct run *r, int error);

@@ -86,7 +86,7 @@ static int hand_over_request(const struct request *q, int input, int output, str
   if (input >= 0) format(&rest, ",\"input\":%d", kept_open(input));
   if (output >= 0) format(&rest, ",\"output\":%d", kept_open(output));
   if (*asked->place) format(&rest, ",\"cache\":%q", asked->place);
-  if (record.text) format(&rest, ",\"traced\":%l", (int64_t)record.time);
+  if (record.part) format(&rest, ",\"traced\":%l", (int64_t)record.time);
   put(&rest, "}");
   int fd = sys_memfd("request", MFD_NOEXEC_SEAL);
   if (fd < 0) fail("memfd_create: %e", fd);

@@ -178,7 +178,7 @@ int do_loopback_up(struct run *r, const struct step_loopback_up *s) {
 struct network {
   int works, result;
   const char *call;
-  struct line *line;
+  struct trace_event *event;
 };
 
 static int new_network(const char **call) {
@@ -194,7 +194,7 @@ static int new_network(const char **call) {
 static _Noreturn void make_network(void *data) {
   struct network *network = data;
   network->result = new_network(&network->call);
-  trace_end(network->line, network->result);
+  trace_end(network->event, network->result);
   end_thread();
 }
 
@@ -203,7 +203,7 @@ static int begin_network(struct run *r) {
   static COLD_BSS struct network network;
   network.works = 1;
   record.thread = THREAD_NETWORK;
-  network.line = trace_begin("step", "network", "", "make a network namespace and bring up its interface lo");
+  network.event = trace_begin("step", "network", "", "make a network namespace and bring up its interface lo");
   record.thread = r->section;
   r->network = &network;
   long error = start_thread(stack, sizeof stack, &network.works, make_network, &network);

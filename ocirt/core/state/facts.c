@@ -47,9 +47,9 @@ int64_t memory_peak(const struct program *p) {
 void note_throttling(const struct program *p) {
   const struct facts *f = &p->facts;
   char text[512];
-  if (record.text && p->base && *f->cpu_file &&
+  if (record.part && p->base && *f->cpu_file &&
       read_cgroup(f->cpu_hierarchy, f->cpu_path, f->cpu_file, text, sizeof text) > 0)
-    trace_note('i', "throttled", "linux.resources.cpu", text);
+    trace_note("throttled", "linux.resources.cpu", text);
 }
 
 void put_oom(struct buffer *to, const struct program *p, int joins) {

@@ -108,7 +108,7 @@ static int ask_init(
   CLOSING int fd = socket < 0 ? start_socket(c, SYS_connect) : socket;
   int error = fd, passed;
   struct start_request request = {.version = START_VERSION};
-  request.told = record.block << 1 | (logging.debug != 0);
+  request.told = record.page << 1 | (logging.debug != 0);
   // A `run` shares its record with init already.
   if (fd >= 0) error = (int)send_rights(fd, &request, sizeof request, &record.fd, record.fd >= 0 && socket < 0);
   fault_point();
