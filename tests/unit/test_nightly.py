@@ -30,7 +30,9 @@ def results(tmp_path):
     folder = tmp_path / "tests/engines"
     folder.mkdir(parents=True)
     (folder / "test_matrix.py").write_text(TESTS)
-    words = [sys.executable, "-m", "pytest", "-q", "--rootdir=.", "-c/dev/null", "--junitxml=x.xml", "tests/engines"]
+    # Without a base of its own, pytest would close the folder of root's runs, and with it the tests of ordinary users.
+    words = [sys.executable, "-m", "pytest", "-q", "--rootdir=.", "-c/dev/null", "--junitxml=x.xml", "--basetemp=base"]
+    words.append("tests/engines")
     done = subprocess.run(words, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1, done
     return tmp_path / "x.xml"
