@@ -110,6 +110,28 @@ def test_containerd_reads_the_snippet(containerd_of_the_page, runtime):
     )
 
 
+@OURS
+def test_the_whole_configuration_of_containerd_2(own_cell, archives):
+    """The file that containerd 2 prints, with the snippet added and changed as the page says."""
+    printed = own_cell.ok("containerd", "config", "default")
+    if not printed.startswith("version = 3"):
+        pytest.skip("an older containerd")
+    handler = snippet("containerd", "version").split('default_runtime_name = "ocirt"\n')[1]
+    config = "\n".join(
+        (
+            printed.replace("default_runtime_name = 'runc'", "default_runtime_name = 'ocirt'"),
+            handler.replace("io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"),
+        )
+    )
+    containerd = Containerd(own_cell, archives, crictl=CRI_TOOLS / "crictl", config=config)
+    try:
+        found = json.loads(containerd.cri_ok("info"))["config"]["containerd"]
+    finally:
+        containerd.stop()
+    assert found["defaultRuntimeName"] == "ocirt"
+    assert found["runtimes"]["ocirt"]["options"]["BinaryName"] == "/usr/local/bin/ocirt"
+
+
 @pytest.mark.parametrize("flags", [(), ("--runtime", "ocirt")], ids=["default", "by name"])
 def test_a_pod_by_the_snippet(containerd_of_the_page, runtime, flags):
     """A pod of the host's network, which needs no plugins of CNI; the image of its first process has the name that this containerd asks
