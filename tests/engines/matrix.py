@@ -84,7 +84,8 @@ def normal(text, before):
     for pattern, word in (
         (r"\b[0-9a-f]{64}\b", "ID64"),
         (r"\b[0-9a-f]{12}\b", "ID12"),
-        (r"\b[0-9a-f]{11,40}\b", "HEX"),
+        # Sets of capabilities and signals, which also have 16 digits, are compared.
+        (r"(?<!\b(?:Cap|Sig)[A-Z][a-z]{2}:\t)\b[0-9a-f]{11,40}\b", "HEX"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?\+0000 UTC|Z)?", "TIME"),
         (r"\b([A-Z][a-z]{2} ){1,2} ?\d+ \d\d:\d\d(:\d\d)?( \d{4})?", "DATE"),
         (r"\b10\.\d+\.\d+\.\d+\b|\b172\.\d+\.\d+\.\d+\b", "ADDRESS"),

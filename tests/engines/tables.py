@@ -100,6 +100,55 @@ run --rm --volume data:/data busybox sh -c 'echo kept > /data/file'
 run --rm --volume data:/data busybox cat /data/file
 run --rm --memory 20m busybox tail /dev/zero
 run --rm --memory 4m --memory-swap 4m busybox echo enough
+run --rm --umask 0077 busybox sh -c 'umask; touch /tmp/x; ls -l /tmp/x | cut -c1-10'
+run --rm --personality LINUX32 busybox uname -m
+run --rm --user guest --group-add extra --cap-add NET_BIND_SERVICE busybox sh -c 'id; grep Cap /proc/self/status'
+run --rm --tmpfs /etc:tmpcopyup busybox sh -c 'ls -ld /etc; ls /etc | sort; touch /etc/x'
+run --rm --mount type=tmpfs,dst=/t,U=true --user guest busybox sh -c 'ls -ldn /t; touch /t/x'
+run --rm --mount type=devpts,dst=/pts,uid=5,gid=6,mode=600,max=10 busybox sh -c 'grep /pts /proc/self/mountinfo | cut -d" " -f5-'
+run --rm --mount type=bind,src=/run/dir,dst=/m,ro,bind-propagation=rslave busybox sh -c 'touch /m/x; grep " /m " /proc/self/mountinfo | cut -d" " -f5-6'
+run --rm --userns auto --volume /run/dir:/m:idmap busybox sh -c 'ls -ln /m'
+run --rm --volume /run/dir:/m:O busybox sh -c 'echo x > /m/new; ls /m'
+run --rm --volume /run/dir:/a --volume /run/dir/file:/a/file busybox cat /a/file
+run --rm --security-opt proc-opts=hidepid=2 --user guest busybox sh -c 'ls -d /proc/1; grep " /proc " /proc/self/mountinfo | cut -d" " -f5-'
+run --rm --security-opt mask=/proc/version:/etc/passwd busybox sh -c 'cat /proc/version /etc/passwd'
+run --rm --sysctl net.ipv4.ping_group_range='0 1000' busybox cat /proc/sys/net/ipv4/ping_group_range
+run --rm --ipc none busybox ls /dev/shm
+run --rm --oom-score-adj 500 busybox cat /proc/self/oom_score_adj
+run --rm --oom-score-adj -500 busybox true
+run --rm --memory 10m --memory-swap -1 busybox true
+run --rm --pids-limit 1 busybox sh -c 'true & true'
+run --rm --device-cgroup-rule 'c 1:* r' busybox sh -c 'mknod /tmp/n c 1 9; head -c1 /tmp/n | wc -c'
+run --rm --timeout 1 busybox sleep 30
+run --rm busybox ''
+run --rm busybox ./nosuch
+@sh exec 3</run/dir/file; podman run --rm --preserve-fds 1 busybox cat /proc/self/fd/3
+@sh head -c 300000 /dev/zero | podman run --rm -i busybox wc -c
+@sh podman run --rm --env A=$(head -c 100000 /dev/zero | tr '\\0' a) busybox sh -c 'echo ${#A}'
+@sh podman run --rm $(for i in $(seq 60); do echo --volume /run/dir:/v$i --tmpfs /t$i; done) busybox grep -c -e ' /v' -e ' /t' /proc/self/mountinfo
+run --rm --tmpfs /t busybox ls -ldn /t
+run --rm --mount type=tmpfs,dst=/root,notmpcopyup busybox ls -ldn /root
+run --rm --cap-add all --cap-drop sys_resource busybox grep Cap /proc/self/status
+run --rm --cap-drop all --cap-add NET_BIND_SERVICE --user guest --security-opt no-new-privileges busybox grep Cap /proc/self/status
+run --detach --name u1 --memory 100m busybox sleep 300
+update --cpu-period 50000 --cpu-quota 25000 u1
+update --cpuset-cpus 0 --cpuset-mems 0 u1
+update --memory 200m --memory-swap 300m u1
+update --memory-reservation 40m u1
+update --pids-limit 77 u1
+@cgroups u1
+update --pids-limit -1 u1
+update --memory 1m u1
+@cgroups u1
+pause u1
+update --memory 150m u1
+rm u1
+rm --force --time 0 u1
+pod create --name pc --share net --memory 100m --cpus 0.5 --sysctl net.ipv4.ip_forward=1 --shm-size 1m --security-opt no-new-privileges
+run --detach --pod pc --name pcm --memory 50m busybox sleep 300
+@process pcm
+@cgroups pcm
+pod rm --force --time 0 pc
 @tty run --rm -it busybox sh -c 'tty; test -t 2; echo $?; ls -l /dev/pts /dev/console'
 @tty run --rm -it busybox stty -a
 run --detach --name c1 --memory 100m --memory-reservation 50m --cpu-shares 300 --cpus 0.5 --cpuset-cpus 0 --pids-limit 50 busybox sleep 300
@@ -115,6 +164,13 @@ exec c1 /etc/passwd
 exec --detach c1 sleep 10
 @tty exec -it c1 tty
 exec --privileged c1 true
+exec --privileged c1 grep Cap /proc/self/status
+exec --user guest c1 grep Cap /proc/self/status
+exec --user 5:7 c1 id
+exec --workdir /nosuch c1 true
+exec c1 sh -c 'kill -9 $$'
+exec c1 ''
+@sh exec 3</run/dir/file; podman exec --preserve-fds 1 c1 cat /proc/self/fd/3
 pause c1
 inspect --format '{{.State.Status}}' c1
 exec c1 true
@@ -148,6 +204,13 @@ run --rm v2 cat /root/new
 create --name made busybox echo made
 start --attach made
 start --attach made
+create --name ready busybox sleep 300
+init ready
+exec ready true
+kill ready
+stop --time 0 ready
+inspect --format '{{.State.Status}} {{.State.ExitCode}}' ready
+rm ready
 run --detach --name plain --health-cmd true --health-interval disable busybox sleep 300
 @cgroups plain
 @process plain
@@ -166,6 +229,9 @@ run --rm --pod p1 busybox wget -qO- http://127.0.0.1/passwd
 pod ps --format '{{.Name}} {{.Status}} {{.NumberOfContainers}}'
 pod stop --time 0 p1
 pod rm --force p1
+pod create --name p2 --share net,uts,ipc,pid --hostname here --userns auto
+run --rm --pod p2 busybox sh -c 'hostname; cat /proc/1/comm; cat /proc/self/uid_map'
+pod rm --force --time 0 p2
 network create n1
 run --detach --network n1 --name web busybox httpd -f -p 80 -h /etc
 run --rm --network n1 busybox wget -qO- http://web/passwd
@@ -213,6 +279,31 @@ run --isolation oci work nosuch
 run --isolation oci work /etc/passwd
 run --isolation oci --hostname here work hostname
 @tty run --isolation oci --tty work tty
+run --isolation oci work sh -c 'kill -9 $$'
+run --isolation oci work ./nosuch
+run --isolation oci --workingdir /made/x work pwd
+run --isolation oci --workingdir /etc/passwd work pwd
+run --isolation oci --cap-add SYS_ADMIN --cap-drop CHOWN work grep Cap /proc/self/status
+run --isolation oci --cap-drop all --user 5:6 work grep -e Cap -e Groups -e id: /proc/self/status
+run --isolation oci --mount type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700 work sh -c "ls -ld /t; grep ' /t ' /proc/self/mountinfo | cut -d' ' -f5-"
+run --isolation oci --mount type=cache,target=/cache work sh -c 'echo kept > /cache/x'
+run --isolation oci --mount type=cache,target=/cache work cat /cache/x
+run --isolation oci --volume /run/dir:/m:O work sh -c 'touch /m/new; ls /m/new'
+run --isolation oci --volume /nosuch:/m work true
+run --isolation oci --device /dev/full:/dev/mine:r work sh -c 'ls -l /dev/mine; echo > /dev/mine'
+run --isolation oci --network none work ls /sys/class/net
+run --isolation oci --pid host work cat /proc/1/comm
+run --isolation oci --cgroupns private work cat /proc/self/cgroup
+run --isolation oci --no-pivot work ls /
+run --isolation oci --user nosuch work id
+from --name mapped --userns-uid-map 0:100000:5000 --userns-gid-map 0:100000:5000 localhost/busybox
+run --isolation oci mapped sh -c 'cat /proc/self/uid_map; id'
+run --isolation oci --user guest mapped id
+rm mapped
+from --name limited --memory 100m --cpu-shares 300 --cpuset-cpus 0 --ulimit nofile=100:200 --shm-size 1m --security-opt seccomp=unconfined --security-opt no-new-privileges localhost/busybox
+run --isolation oci limited sh -c 'grep -e Seccomp: -e NoNew /proc/self/status; grep open /proc/self/limits; df -k /dev/shm | tail -1; grep allowed_list /proc/self/status'
+rm limited
+bud --isolation oci --memory 20m /run/hungry
 commit --quiet work second
 rm work
 @left
@@ -325,12 +416,50 @@ run --rm --cap-add=CAP_SYS_ADMIN --cap-drop=CAP_CHOWN c1 grep Cap /proc/self/sta
 run --rm --net-host c1 ls /sys/class/net
 run --rm --mount=type=bind,src=/run/dir,dst=/mnt,options=rbind:ro c1 sh -c 'cat /mnt/file; touch /mnt/x'
 @tty run --rm --tty c1 tty
+@tty run --rm --tty c1 sh -c 'stty size; ls -l /dev/console | cut -c1-10'
+run --rm --cwd=/nosuch c1 pwd
+run --rm --user=guest c1 id
+run --rm --user=5:6 c1 id
+run --rm --seccomp --seccomp-profile=/run/seccomp.json c1 mkdir /tmp/x
+run --rm --cap-drop=CAP_CHOWN,CAP_KILL c1 grep Cap /proc/self/status
+run --rm --allow-new-privs=false c1 grep NoNew /proc/self/status
+run --rm --device=/dev/full c1 sh -c 'echo > /dev/full'
+run --rm --device=/dev/nosuch x1 true
+run --rm --mount=type=tmpfs,dst=/t,options=ro c1 touch /t/x
+run --rm --mount=type=bind,src=/run/dir/file,dst=/a/b/c,options=rbind:ro:nosuid c1 cat /a/b/c
+run --rm --mount=type=bind,src=/nosuch,dst=/a/b/c,options=rbind:ro c1 cat /a/b/c
+run --rm --mount=type=nosuch,dst=/m,options=ro c1 true
+run --rm --mount=type=tmpfs,dst=/m,options=nosuchoption c1 true
+run --rm --mount=type=sysfs,dst=/s2,options=ro c1 ls /s2/kernel/uevent_seqnum
+run --rm --mount=type=cgroup,dst=/cg,options=ro c1 sh -c 'ls /cg | sort'
+run --rm --with-ns=network:/proc/1/ns/net c1 ls /sys/class/net
+run --rm --with-ns=pid:/proc/1/ns/pid c1 cat /proc/1/comm
+run --rm --with-ns=ipc:/no/ns c1 true
+run --rm --with-ns=uts:/proc/1/ns/uts c1 hostname
+run --rm --uidmap=0:100000:65536 --gidmap=0:100000:65536 c1 sh -c 'cat /proc/self/uid_map; ls -ldn /bin'
+run --rm --cgroup=/mine c1 sh -c 'cut -d: -f3 /proc/self/cgroup | sort -u'
+run --rm --memory-limit=1000 c1 true
+run --rm --cpuset-cpus=99 c1 true
+run --rm --cpu-shares=5 --cpuset-cpus=0 --cpuset-mems=0 c1 grep allowed_list /proc/self/status
+run --rm --no-pivot c1 ls /
+run --rm c1 sh -c 'sleep 100 & exit 3'
+run --rm c1 ''
+run --rm c1 /etc
+run --rm c1 ./nosuch
 run --detach --memory-limit=104857600 --cpus=0.5 c1 sleep 300
 @cgroups c1
 @process c1
 @status tasks metrics --format json c1
 @numbers tasks ps c1
 tasks exec --exec-id e1 c1 id
+tasks exec --exec-id e1 c1 nosuch
+tasks exec --exec-id e1 c1 /etc/passwd
+tasks exec --exec-id e1 --cwd /etc c1 pwd
+tasks exec --exec-id e1 --cwd /nosuch c1 pwd
+tasks exec --exec-id e1 --user 5:6 c1 id
+tasks exec --exec-id e1 c1 sh -c 'kill -9 $$'
+tasks exec --exec-id e1 c1 sh -c 'exit 255'
+@tty tasks exec --exec-id e1 --tty c1 tty
 tasks pause c1
 tasks resume c1
 tasks kill --signal 0 c1
@@ -342,6 +471,11 @@ containers delete c1
 run --detach c2 sleep 300
 tasks delete --force c2
 containers delete c2
+run --detach c3 sh -c 'sleep 300 & sleep 300 & wait'
+tasks kill --all --signal KILL c3
+@until ctr tasks list | grep -q STOPPED
+tasks delete c3
+containers delete c3
 !leaves @left
 """
 
@@ -397,6 +531,7 @@ CONTEXTS = {
     "context": 'FROM {base}\nENV WORD=built\nRUN echo $WORD > /data/page && chown guest /data/page\nCOPY page /data/copied\nUSER guest\nCMD ["cat", "/data/page"]\n',
     "failing": "FROM {base}\nRUN echo said; exit 7\n",
     "missing": 'FROM {base}\nRUN ["/no/such"]\n',
+    "hungry": "FROM {base}\nRUN tail /dev/zero\n",
     "caps": "FROM {base}\nRUN grep Cap /proc/self/status; ulimit -n; ls /sys/class/net; cat /sys/fs/cgroup/memory/memory.limit_in_bytes\n",
 }
 

@@ -12,6 +12,12 @@ def test_its_size():
     assert {key for table, _ in TABLES.values() for key, _ in matrix.lines_of(table) if key} == set(REASONS)
 
 
+def test_sets_of_capabilities_are_compared():
+    """They look like ids, which are not."""
+    lines = "CapEff:\t00000000a80425fb\nSigIgn:\t0000000000001000\n"
+    assert matrix.normal(f"{lines}00000000a80425fb\n", None) == f"{lines}HEX\n"
+
+
 @pytest.mark.parametrize("engine", TABLES)
 def test_side_by_side(archives, engine):
     _, differences, _ = matrix.compare(engine, archives)
