@@ -37,7 +37,7 @@ def guard(config: "Config", namespaces: "Namespaces") -> "list[Step]":
     """
     asked: dict[int | None, str] = {}
     for key in config.linux.sysctl:
-        asked.setdefault(_owner(".".join(_parts(key))), member("linux.sysctl", key))
+        asked.setdefault(_owner(".".join(parts_of(key))), member("linux.sysctl", key))
     for name in ("hostname", "domainname"):
         value = getattr(config, name)
         if value is not None and not value.is_empty():
@@ -58,7 +58,7 @@ def write(config: "Config", namespaces: "Namespaces") -> "list[Step]":
     steps: list[Step] = []
     for key, value in config.linux.sysctl.items():
         at = member("linux.sysctl", key)
-        parts = _parts(key)
+        parts = parts_of(key)
         owner = _owner(".".join(parts))
         if "" in parts or ".." in parts or owner is None:
             raise ConfigError(at, "a parameter of no namespace", "one of the ipc, network, uts or user namespace")
@@ -73,7 +73,7 @@ def write(config: "Config", namespaces: "Namespaces") -> "list[Step]":
     return steps
 
 
-def _parts(key: str) -> list[str]:
+def parts_of(key: str) -> list[str]:
     """The parts of a key. If ``.`` comes first in it, ``.`` separates the parts and ``/`` belongs to names, and vice
     versa, sysctl(8): ``net.ipv4.conf.eth0/1.forwarding``.
     """

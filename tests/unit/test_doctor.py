@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from ocirt.cli.doctor import bundle, control_groups, engines, kernel, run, storage, users
+from ocirt.cli.doctor import (
+    bundle,
+    bundle_kernel,
+    bundle_limits,
+    bundle_mounts,
+    control_groups,
+    engines,
+    kernel,
+    run,
+    storage,
+    users,
+)
 from ocirt.cli.doctor.finding import FAULT, GOOD, NOTE
 from ocirt.cli.parser import parse
 from ocirt.cli.spec import default, rootless
@@ -22,9 +33,17 @@ from tests.unit.plans import ALL_CAPABILITIES
 TREE = Path(__file__).parents[2]
 
 
+class Everywhere:
+    """Paths, of which all are in it."""
+
+    def __contains__(self, path):
+        return True
+
+
 def host(**facts):
     """Root of an ordinary machine, but for ``facts``."""
-    return plans.host(**({"kernel": (6, 1), "cgroups": Cgroups(plans.v1(*control_groups.V1))} | facts))
+    usual = {"kernel": (6, 1), "cgroups": Cgroups(plans.v1(*control_groups.V1)), "writable": Everywhere()}
+    return plans.host(**(usual | facts))
 
 
 def texts(findings, level):
@@ -292,9 +311,9 @@ def box(tmp_path):
     (tmp_path / "rootfs/bin/busybox").chmod(0o755)
     (tmp_path / "rootfs/bin/sh").symlink_to("/bin/busybox")
 
-    def findings(config, **facts):
+    def findings(config, flags=(), **facts):
         config["process"]["env"] = ["PATH=/usr/bin:/bin"]
-        options = parse(["ocirt", "doctor", str(tmp_path)]).options
+        options = parse(["ocirt", *flags, "doctor", str(tmp_path)]).options
         return list(bundle.examine(host(**facts), options, str(tmp_path), json.dumps(config).encode()))
 
     return findings
@@ -345,6 +364,288 @@ def test_what_would_fail(box, keys, value, level, words):
     change(config, *keys, to=value)
     said = texts(box(config), level)
     assert [each for each in said if words in each], said
+
+
+CPUS, NODES = "/sys/devices/system/cpu", "/sys/devices/system/node"
+OF_HOST = {
+    f"{CPUS}/online": "0-1",
+    f"{CPUS}/possible": "0-3",
+    f"{NODES}/has_memory": "0",
+    f"{NODES}/possible": "0-1",
+    "/proc/filesystems": "nodev\tproc\nnodev\ttmpfs\nnodev\tsysfs\nnodev\tmqueue\nnodev\tdevpts\nnodev\toverlay\n\text4",
+    f"/lib/modules/{os.uname().release}/modules.alias": "alias fs-xfs xfs\nalias fs-iso9660 isofs",
+    "/proc/devices": "Character devices:\n  1 mem\n\nBlock devices:\n  8 sd",
+    "/proc/self/oom_score_adj": "0",
+    "/proc/sys/user/max_net_namespaces": "100",
+    "/proc/self/mountinfo": "1 0 0:1 / / rw - ext4 /dev/x rw\n2 1 0:2 / /srv rw - tmpfs t rw\n3 1 0:3 / /proc rw - proc p rw",
+    bundle_kernel.PROFILES: "docker-default (enforce)\nmine (complain)",
+}
+"""Files of /proc and /sys -> what they say on a host. Those that are not named are hidden."""
+MAPPED = [{"containerID": 0, "hostID": 1000, "size": 1}]
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Give the checks these files, with changes."""
+
+    def tell(**changes):
+        files = OF_HOST | changes.get("files", {})
+        for module in (bundle_kernel, bundle_limits, bundle_mounts, storage):
+            monkeypatch.setattr(module, "read", files.get)
+
+    tell()
+    return tell
+
+
+@pytest.mark.parametrize(
+    "keys, value, level, words",
+    [
+        (
+            ["linux", "resources", "cpu"],
+            {"cpus": "0-2"},
+            FAULT,
+            'linux.resources.cpu.cpus: found "0-2", and this host has 0-1',
+        ),
+        (
+            ["linux", "resources", "cpu"],
+            {"mems": "1"},
+            FAULT,
+            'linux.resources.cpu.mems: found "1", and this host has 0',
+        ),
+        (["linux", "memoryPolicy"], {"mode": "MPOL_BIND", "nodes": "3"}, FAULT, "linux.memoryPolicy.nodes: found"),
+        (["process", "execCPUAffinity"], {"final": "7"}, NOTE, "process.execCPUAffinity.final: found"),
+        (["process", "rlimits"], [{"type": "RLIMIT_CORE", "soft": 3, "hard": 2}], FAULT, "process.rlimits[0]: soft, 3"),
+        (
+            ["mounts", 0],
+            {"destination": "/m", "type": "nofs"},
+            FAULT,
+            "mounts[0].type: this kernel has no file system nofs",
+        ),
+        (
+            ["mounts", 0],
+            {"destination": "/m", "type": "xfs"},
+            NOTE,
+            "mounts[0].type: xfs is a module that is not loaded",
+        ),
+        (
+            ["mounts", 0],
+            {"destination": "/m", "type": "ext4", "source": "/no"},
+            FAULT,
+            "mounts[0].source: /no does not",
+        ),
+        (
+            ["mounts", 0],
+            {"destination": "/m", "type": "overlay", "options": ["lowerdir=/no:/proc"]},
+            FAULT,
+            "mounts[0]: lowerdir: /no is not a directory",
+        ),
+        (
+            ["mounts", 0],
+            {"destination": "/bin/busybox", "type": "tmpfs"},
+            FAULT,
+            "/bin/busybox is a file in the rootfs",
+        ),
+        (
+            ["mounts", 0],
+            {"destination": "/bin/busybox/x", "type": "tmpfs"},
+            FAULT,
+            "so that nothing can be mounted beneath",
+        ),
+        (
+            ["mounts", 0],
+            {"destination": "/bin", "source": "/proc/version", "options": ["bind"]},
+            FAULT,
+            "mounts[0].destination: /bin is a directory in the rootfs, and the mount is a file",
+        ),
+        (
+            ["mounts", 0],
+            {
+                "destination": "/m",
+                "source": "/srv",
+                "options": ["bind", "idmap"],
+                "uidMappings": MAPPED,
+                "gidMappings": MAPPED,
+            },
+            FAULT,
+            "mounts[0]: the source is on tmpfs, on which Linux maps ids from 6.3 on",
+        ),
+        (
+            ["mounts", 0],
+            {
+                "destination": "/m",
+                "source": "/proc/self",
+                "options": ["bind", "idmap"],
+                "uidMappings": MAPPED,
+                "gidMappings": MAPPED,
+            },
+            NOTE,
+            "mounts[0]: the source is on proc, on which no Linux",
+        ),
+        (["linux", "sysctl"], {"net.ipv4.nosuch": "1"}, FAULT, "linux.sysctl.net.ipv4.nosuch: this kernel has no such"),
+        (["linux", "sysctl"], {"net.ipv4.conf.eth0.forwarding": "1"}, FAULT, "has no such device"),
+        (
+            ["linux", "devices"],
+            [{"path": "/d", "type": "c", "major": 999, "minor": 0}],
+            NOTE,
+            "linux.devices[0]: no driver",
+        ),
+        (["linux", "devices"], [{"path": "/d", "type": "b", "major": 1, "minor": 0}], NOTE, "the block devices 1"),
+        (
+            ["linux", "resources", "blockIO"],
+            {"throttleReadBpsDevice": [{"major": 999, "minor": 7, "rate": 5}]},
+            FAULT,
+            "linux.resources.blockIO.throttleReadBpsDevice[0]: this host has no block device 999:7",
+        ),
+        (
+            ["linux", "netDevices"],
+            {"none0": {}},
+            FAULT,
+            "linux.netDevices.none0: this host has no network device none0",
+        ),
+        (
+            ["linux", "namespaces", 1],
+            {"type": "network", "path": "/proc/self/ns/uts"},
+            FAULT,
+            "is uts, expected a namespace",
+        ),
+        (["linux", "namespaces", 1], {"type": "network", "path": "/proc/version"}, FAULT, "is no namespace, expected"),
+        (["process", "cwd"], "/bin/busybox", FAULT, "process.cwd: /bin/busybox is a file in the rootfs"),
+        (
+            ["linux", "seccomp"],
+            {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/no/socket", "syscalls": []},
+            FAULT,
+            "linux.seccomp.listenerPath: /no/socket does not exist",
+        ),
+    ],
+)
+def test_what_this_host_lacks(box, told, keys, value, level, words):
+    config = default()
+    assert texts(box(default()), FAULT) == texts(box(default()), NOTE) == []
+    change(config, *keys, to=value)
+    said = texts(box(config), level)
+    assert [each for each in said if words in each], said
+    assert len([each for kind in (FAULT, NOTE) for each in texts(box(config), kind)]) == 1
+
+
+@pytest.mark.parametrize(
+    "keys, value",
+    [
+        (["linux", "resources", "cpu"], {"cpus": "0,1", "mems": "0"}),
+        (["process", "execCPUAffinity"], {"initial": "1,7"}),
+        (["mounts", 0], {"destination": "/m", "type": "ext4", "source": "/dev/null"}),
+        (["linux", "sysctl"], {"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.forwarding": "1"}),
+        (["linux", "devices"], [{"path": "/d", "type": "c", "major": 1, "minor": 3}]),
+        (["linux", "netDevices"], {"lo": {}}),
+        (["linux", "namespaces", 1], {"type": "network", "path": "/proc/self/ns/net"}),
+        (["process", "cwd"], "/missing"),
+    ],
+)
+def test_what_this_host_has(box, told, keys, value):
+    config = default()
+    change(config, *keys, to=value)
+    assert texts(box(config), FAULT) == texts(box(config), NOTE) == []
+
+
+def test_processors_that_are_possible_are_enough_on_cgroup_v2(box, told):
+    config, v2 = default(), {"cgroups": Cgroups((), Hierarchy((), plans.ROOT, "/"))}
+    for cpus, expected in (("0-3", 0), ("4", 1)):
+        config["linux"]["resources"]["cpu"] = {"cpus": cpus}
+        said = [each for each in texts(box(config, **v2), FAULT) if "cpu.cpus" in each]
+        assert len(said) == expected, said
+
+
+@pytest.mark.parametrize("file", [f"{CPUS}/online", "/proc/filesystems"])
+def test_what_a_hidden_file_leaves_unknown(box, told, file):
+    config = default()
+    config["linux"]["resources"]["cpu"] = {"cpus": "5"}
+    config["mounts"][0] = {"destination": "/m", "type": "nofs"}
+    told(files={file: None})
+    said = [each for each in texts(box(config), NOTE) if "hidden" in each]
+    assert said and all(f"{file} is hidden here, so it is unknown whether " in each for each in said)
+
+
+@pytest.mark.parametrize(
+    "process, capability",
+    [
+        ({"oomScoreAdj": -5}, "CAP_SYS_RESOURCE"),
+        ({"scheduler": {"policy": "SCHED_OTHER", "nice": -5}}, "CAP_SYS_NICE"),
+        ({"scheduler": {"policy": "SCHED_FIFO", "priority": 5}}, "CAP_SYS_NICE"),
+        ({"ioPriority": {"class": "IOPRIO_CLASS_RT", "priority": 1}}, "CAP_SYS_NICE"),
+    ],
+)
+def test_a_right_that_the_caller_lacks(box, told, monkeypatch, process, capability):
+    monkeypatch.setattr(bundle_limits, "_rtprio", lambda: 0)
+    config = default()
+    config["process"] |= process
+    said = texts(box(config, permitted=ALL_CAPABILITIES & ~BITS[capability]), FAULT)
+    assert [each for each in said if f"for which the caller lacks {capability}" in each], said
+    assert not [each for each in texts(box(config), FAULT) if "lacks" in each]
+
+
+@pytest.mark.parametrize("given, level", [("auto", FAULT), ("true", NOTE)])
+def test_limits_in_cgroups_that_a_user_may_not_write(box, told, given, level):
+    """As on every host with cgroup v1."""
+    uid = os.geteuid() or 1000
+    config = rootless(uid, uid)
+    config["linux"] |= {"cgroupsPath": "/x", "resources": {"memory": {"limit": 1 << 26}, "pids": {"limit": 9}}}
+    facts = {"euid": uid, "egid": uid, "writable": ()}
+    found = box(config, ["--rootless", given], **facts)
+    said = [each for each in texts(found, level) if "may not write" in each]
+    assert [each.partition(":")[0] for each in said] == ["linux.resources.memory.limit", "linux.resources.pids.limit"]
+    allowed = box(config, ["--rootless", given], **(facts | {"writable": Everywhere()}))
+    assert not [each for each in texts(allowed, level) if "may not write" in each]
+
+
+def test_a_file_that_cgroups_of_this_kernel_lack(tmp_path):
+    """The root of a hierarchy lacks files that others have, so a neighbour answers; without one nobody knows."""
+    assert bundle_limits._has(str(tmp_path), "memory.limit_in_bytes")
+    (tmp_path / "system").mkdir()
+    (tmp_path / "system/memory.limit_in_bytes").touch()
+    assert bundle_limits._has(str(tmp_path), "memory.limit_in_bytes")
+    assert not bundle_limits._has(str(tmp_path), "memory.memsw.limit_in_bytes")
+    assert bundle_limits._has(str(tmp_path), "cpu.shares")
+
+
+def test_an_apparmor_profile_that_is_not_loaded(box, told):
+    config = default()
+    for name, expected in (("mine", 0), ("docker-default", 0), ("other", 1)):
+        config["process"]["apparmorProfile"] = name
+        said = [each for each in texts(box(config, has_apparmor=True), FAULT) if "is not loaded" in each]
+        assert len(said) == expected, said
+
+
+def test_a_namespace_of_which_there_may_be_none(box, told):
+    told(files={"/proc/sys/user/max_net_namespaces": "0"})
+    (said,) = texts(box(default()), FAULT)
+    assert "/proc/sys/user/max_net_namespaces is 0, so nobody can make one; as root: sysctl" in said
+
+
+def test_ids_that_are_mapped_twice(box, told):
+    config = default()
+    config["linux"]["namespaces"].append({"type": "user"})
+    entries = [{"containerID": 0, "hostID": 1000, "size": 10}, {"containerID": 5, "hostID": 2000, "size": 10}]
+    config["linux"] |= {"uidMappings": entries, "gidMappings": entries[:1]}
+    (said,) = texts(box(config), FAULT)
+    assert said == "linux.uidMappings[1]: containerID 5 is in linux.uidMappings[0], too"
+
+
+@pytest.mark.parametrize(
+    "flags, status, ostype, level, words",
+    [
+        (0b1, "Name:\tx\nSeccomp:\t0", False, NOTE, "the kernel has seccomp filters, with which actions is unknown"),
+        (0, "Name:\tx\nSeccomp:\t2", False, NOTE, "it is unknown whether the kernel has seccomp filters"),
+        (0, "Name:\tx\nSeccomp:\t0", True, FAULT, "the kernel has no seccomp filters"),
+        (0, "Name:\tx", False, FAULT, "the kernel has no seccomp filters"),
+    ],
+)
+def test_what_is_known_of_seccomp_if_its_file_is_hidden(monkeypatch, flags, status, ostype, level, words):
+    """/proc/sys may be masked. Then the answer of seccomp(2) counts, and the kernel's line in the status."""
+    monkeypatch.setattr(storage, "read", {"/proc/self/status": status}.get)
+    real = os.path.exists
+    monkeypatch.setattr(os.path, "exists", lambda path: ostype if path == "/proc/sys/kernel/ostype" else real(path))
+    found = [*storage._seccomp(host(seccomp_flags=flags))]
+    assert [each for each in texts(found, level) if each.startswith(words)], found
+    assert level == FAULT or not texts(found, FAULT) or "libseccomp" in texts(found, FAULT)[0]
 
 
 def test_a_limit_above_the_callers(box):

@@ -7,6 +7,7 @@ from ...compile import libseccomp
 from ...errors import HostError
 from ...plan.cache import has_form
 from ..cache import directory_of, file_system
+from .asked import read
 from .finding import Finding, fault, good, note, package
 
 TYPE_CHECKING = False
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
 
     from ...model.host import Host
 
+ACTIONS = "/proc/sys/kernel/seccomp/actions_avail"
+UNHIDE = "show /proc/sys to this process: an outer container with --security-opt unmask=ALL (podman) does"
+
 
 def examine(host: "Host") -> "Iterator[Finding]":
     """Findings about overlayfs, FUSE, seccomp, and where programs are kept."""
     yield from _overlay(host)
-    yield from _seccomp()
+    yield from _seccomp(host)
     yield from _cache(host)
 
 
@@ -46,15 +50,19 @@ def _overlay(host: "Host") -> "Iterator[Finding]":
     )
 
 
-def _seccomp() -> "Iterator[Finding]":
-    try:
-        with open("/proc/sys/kernel/seccomp/actions_avail") as file:
-            actions = file.read().split()
-    except OSError:
-        yield fault("the kernel has no seccomp filters: every config with linux.seccomp fails")
+def _seccomp(host: "Host") -> "Iterator[Finding]":
+    actions = read(ACTIONS)
+    if actions is None and not host.seccomp_flags:
+        # An outer profile may refuse seccomp(2), and an outer container hide the file; the status has a line either way.
+        if "\nSeccomp:" in (read("/proc/self/status") or "") and not os.path.exists("/proc/sys/kernel/ostype"):
+            yield note(f"it is unknown whether the kernel has seccomp filters: {ACTIONS} is hidden here", UNHIDE)
+        else:
+            yield fault("the kernel has no seccomp filters: every config with linux.seccomp fails")
         return
+    if actions is None:
+        yield note(f"the kernel has seccomp filters, with which actions is unknown: {ACTIONS} is hidden here", UNHIDE)
     try:
-        yield good(f"seccomp with libseccomp {libseccomp.version()}: {' '.join(actions)}")
+        yield good(f"seccomp with libseccomp {libseccomp.version()}" + (f": {actions}" if actions else ""))
     except HostError as error:
         yield fault(f"{error}: every config with linux.seccomp fails", package("libseccomp2", "libseccomp"))
 

@@ -1,0 +1,74 @@
+"""A bundle and the host that is to run it, as the checks of ``ocirt doctor BUNDLE`` see both."""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ...model.host import Host
+    from ...plan import Plan
+
+
+class Asked:
+    """What a bundle asks for.
+
+    :ivar folder: the bundle's directory.
+    :ivar document: its config.json, without properties that are null.
+    :ivar plan: what create would do.
+    """
+
+    def __init__(self, host: "Host", folder: str, document: "dict[str, Any]", plan: "Plan") -> None:
+        self.host, self.folder, self.document, self.plan = host, folder, document, plan
+        self.linux: dict[str, Any] = document.get("linux", {})
+        self.process: dict[str, Any] = document.get("process", {})
+        self.resources: dict[str, Any] = self.linux.get("resources", {})
+
+    @property
+    def root(self) -> str:
+        """The directory that becomes the root."""
+        return os.path.join(self.folder, self.document.get("root", {}).get("path", "rootfs"))
+
+    def makes(self, namespace: str) -> bool:
+        """Does the container get a new namespace of this type?"""
+        return any(
+            [each.get("type") == namespace and not each.get("path") for each in self.linux.get("namespaces", [])]
+        )
+
+    def get(self, path: str) -> "Any":
+        """The property at the path ``path`` of config.json, such as ``linux.resources.cpu.cpus``; None if it is not
+        there.
+        """
+        value: Any = self.document
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+
+def read(path: str) -> str | None:
+    """The text of a small file of /proc or /sys; None if this process cannot read it."""
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def place_in(root: str, path: str, links: int = 40) -> str | None:
+    """Where ``path`` of the container is on the host: beneath ``root``, where links lead as they do in the container;
+    ``None`` if links lead in a circle.
+    """
+    walked = "/"
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    while parts:
+        part = parts.pop(0)
+        walked = os.path.dirname(walked) if part == ".." else os.path.join(walked, part)
+        outside = root + walked
+        if os.path.islink(outside):
+            links -= 1
+            if links < 0:
+                return None
+            target = os.readlink(outside)
+            walked = "/" if target.startswith("/") else os.path.dirname(walked)
+            parts = [each for each in target.split("/") if each not in ("", ".")] + parts
+    return root + walked
