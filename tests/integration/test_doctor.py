@@ -1,7 +1,9 @@
 """``ocirt doctor`` in containers that forbid what containers need."""
 
+import importlib.util
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -78,3 +80,21 @@ def test_with_cgroups_that_are_read_only(examine, bundle):
     )
     (refused,) = found(examine(list(BITS)), "fault", "is read-only: no container gets a cgroup")
     assert "--cgroup-manager disabled" in refused["mend"]
+
+
+def test_the_examples_of_its_page(ocirt, tmp_path):
+    """They are what this build says of the same bundle; only the host's own names and numbers may differ."""
+    spec = importlib.util.spec_from_file_location("doctor_page", TREE / "hack/docs.d/doctor.py")
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    text = page.PAGE.read_text()
+    for name, lines in page.examples(str(ocirt.executable)).items():
+        block = text.partition(f"<!-- {name}, written")[2].partition("<!-- end -->")[0]
+        shown, now = [line.strip() for line in block.splitlines()[1:] if line.strip()], lines.splitlines()
+        assert shown[0] == now[0]
+        if name == "bundle":
+            paths = [re.findall(r"(?:linux|mounts)[^ ]*(?=: | does)", "\n".join(each)) for each in (shown, now)]
+            assert paths[0] == paths[1] and len(paths[0]) == 3
+        elif name == "json":
+            rows = [json.loads("\n".join(each[1:]).strip().rstrip(",") + "]") for each in (shown, now)]
+            assert rows[0][0].keys() == rows[1][0].keys() and [each["level"] for each in rows[0]] == ["good", "fault"]

@@ -26,7 +26,7 @@ NUMBERS = (
     ("process.execCPUAffinity.final", f"{CPUS}/online", f"{CPUS}/online", True),
 )
 """Properties with a list of processors or memory nodes; the file with those that the kernel takes on cgroup v1 and the
-one on v2; and whether one of them is enough, because the kernel passes over the others."""
+one on v2; and whether one of them is enough, because the kernel ignores the others."""
 REALTIME = ("SCHED_FIFO", "SCHED_RR", "SCHED_DEADLINE")
 RIGHTS = (
     ("process.oomScoreAdj", "CAP_SYS_RESOURCE", lambda value: value < int(read("/proc/self/oom_score_adj") or 0)),
@@ -144,15 +144,15 @@ def _cgroups(asked: "Asked") -> "Iterator[Finding]":
 
 
 def _existing(path: str) -> str:
-    """The nearest directory above ``path`` that is there, or the path itself."""
+    """The path, or the nearest directory above it that exists."""
     while not os.path.isdir(path):
         path = os.path.dirname(path)
     return path
 
 
 def _has(hierarchy: str, file: str) -> bool:
-    """Do cgroups of this hierarchy have the file? The root lacks some, so another one answers, if it has the controller;
-    if there is none, nobody can say, and the file may be there.
+    """Do cgroups of this hierarchy have the file? The root lacks some, so another cgroup that has the controller answers.
+    Without such a cgroup the question stays open, and the file counts as one that exists.
     """
     with os.scandir(hierarchy) as entries:
         places = [hierarchy, *[entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]]
