@@ -15,7 +15,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TOP = Path("/sys/fs/cgroup")
-PARENT = "/ocirt-test-conformance"
+
+
+def beneath(name: str) -> str:
+    """The parent cgroup of the runs of a script. Runs with different OCIRT_TEST_PARENT work side by side, and each of
+    them removes all that is in its own parent.
+    """
+    return os.environ.get("OCIRT_TEST_PARENT", "/ocirt-test") + f"-{name}"
+
+
+PARENT = beneath("conformance")
 SCRIPT = Path(__file__).with_name("cell.sh")
 INHERITED = ("cpuset.cpus", "cpuset.mems")
 HUGETLB, UNIFIED = TOP / "hugetlb", TOP / "unified"

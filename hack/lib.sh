@@ -251,6 +251,22 @@ lock_of_containers() {
   echo "/run/${parent//\//}.lock"
 }
 
+# offer_youki [--youki...]: put youki on PATH, if cargo or an earlier run has installed it on this machine. With the argument
+# --youki among others build it from its crate first, if it is missing; this takes ten minutes. No Debian has a package.
+offer_youki() {
+  local kept=$caches/ocirt-youki/youki-0.7.0
+  if [[ " $* " == *" --youki "* && ! -x $kept/bin/youki ]]; then
+    type -P cargo >/dev/null || die "--youki needs cargo (https://rustup.rs) and crates.io"
+    need_packages gcc libseccomp-dev pkg-config
+    echo "$script: building youki" >&2
+    keep "$kept" 'youki-*' '' make_youki "${kept##*-}"
+  fi
+  PATH=$PATH:${HOME:-/root}/.cargo/bin:$kept/bin
+}
+make_youki() {
+  quietly "cannot build youki" nice -n 10 timeout 3600 cargo install --locked --version "$1" --root "$2" youki
+}
+
 # need_release_before: have a build of the release before this version, and print its executable. The commit of a release
 # is the one that wrote its heading into CHANGELOG.md.
 need_release_before() {
@@ -270,6 +286,17 @@ need_release_before() {
   echo "$folder/build/bin/ocirt"
 }
 
+# with_caller: set `with_caller` to the words before a command that ends with this script's caller, also if that is killed:
+# a run that nobody waits for any more would hold the lock. A script that leads a session of its own (setsid), or that
+# ignores hangups (nohup), is meant to outlive its caller.
+with_caller() {
+  local session ignored
+  session=$(cut -d ' ' -f 6 /proc/$$/stat)
+  ignored=$(sed -n 's/^SigIgn:\s*//p' /proc/$$/status)
+  with_caller=()
+  (( session == $$ || 0x$ignored & 1 )) || with_caller=(setpriv --pdeathsig TERM)
+}
+
 # one_at_a_time: set `run` to the words before a command that runs containers. They give the command a mount namespace
 # of its own, and make it wait for other runs on this machine with the same parent cgroup, because each run removes all
 # cgroups that it finds there.
@@ -279,5 +306,5 @@ one_at_a_time() {
   unshare --mount --propagation private true 2>/dev/null ||
     die "this root may not make mount namespaces, as whatever runs containers here must"
   flock --nonblock "$lock" true || echo "$script: waiting for another run of containers on this machine" >&2
-  run=(flock --timeout 1000 --close "$lock" unshare --mount --propagation private)
+  run=(flock --timeout 1000 --close "$lock" setpriv --pdeathsig TERM unshare --mount --propagation private)
 }

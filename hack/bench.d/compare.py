@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
-PARENT = "/ocirt-test-compare"
+PARENT = os.environ.get("OCIRT_TEST_PARENT", "/ocirt-test") + "-compare"
 CLONE_NEWNS = 0x20000
 LIMIT = 30
 """The most seconds for one command."""

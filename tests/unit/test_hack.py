@@ -1,15 +1,20 @@
 """The scripts of hack/ where nothing is built or installed: what hack/fresh says of its arguments and keeps its Debians as, what it
 carries into them, how the scripts keep what they make, and what a failed command's reason looks like."""
 
+import contextlib
 import os
 import re
+import select
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 import ocirt
+from conformance import cells
 
 TREE = Path(__file__).parents[2]
 
@@ -319,3 +324,82 @@ def test_a_part_that_fails_fails_the_whole_and_keeps_no_other_from_running(ci, p
         and done.stderr.endswith(" failed\n")
         and done.stderr.count("\n") == 1
     )
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A tree with hack/test, in which nothing is built, and whose Python writes its pid and waits."""
+    folder = tmp_path / "tree"
+    (folder / "hack").mkdir(parents=True)
+    for name in ("test", "lib.sh"):
+        shutil.copy(TREE / "hack" / name, folder / "hack")
+    programs = {
+        "hack/build": "exit 0",
+        "build/venv/bin/python": f'[ "$1" = -m ] || exit 0; echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; exec sleep 60',
+    }
+    for name, script in programs.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    (folder / "pyproject.toml").touch()
+    (folder / "tests/unit").mkdir(parents=True)
+    (folder / "tests/unit/test_x.py").touch()
+    for extra in ("test", "check"):
+        (folder / f"build/venv/wheels-{extra}").touch()
+        os.utime(folder / f"build/venv/wheels-{extra}", (2e9, 2e9))
+    return folder
+
+
+def began(folder):
+    """A descriptor of the process that stands for pytest."""
+    file, end = folder.parent / "pid", time.monotonic() + 60
+    while not file.exists():
+        assert time.monotonic() < end, "hack/test does not start its tests"
+        time.sleep(0.02)
+    return os.pidfd_open(int(file.read_text()))
+
+
+@pytest.mark.parametrize(
+    "start, ends",
+    [
+        ("hack/test tests/unit/test_x.py", True),
+        ("setsid hack/test tests/unit/test_x.py", False),
+        ("nohup hack/test tests/unit/test_x.py", False),
+    ],
+)
+def test_a_run_ends_with_its_caller(tree, start, ends):
+    """Also if the caller is killed; unless the caller has said that it shall go on."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OCIRT_TEST")}
+    caller = subprocess.Popen(
+        ["bash", "-c", f"{start} & wait"],
+        cwd=tree,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    process = began(tree)
+    try:
+        caller.kill()
+        caller.wait()
+        assert bool(select.select([process], [], [], 30 if ends else 2)[0]) == ends
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+        os.close(process)
+
+
+def test_runs_with_different_parents_have_cgroups_of_their_own(monkeypatch):
+    """Each removes all that is in its parent."""
+    monkeypatch.setenv("OCIRT_TEST_PARENT", "/ocirt-other")
+    names = [cells.beneath(name) for name in ("bench", "conformance")]
+    assert names == ["/ocirt-other-bench", "/ocirt-other-conformance"]
+    monkeypatch.delenv("OCIRT_TEST_PARENT")
+    assert cells.beneath("bench") == "/ocirt-test-bench"
+    scripts = [*(TREE / "hack/bench.d").rglob("*.[pc]*"), *(TREE / "conformance").glob("*.py")]
+    fixed = [
+        path.name
+        for path in scripts
+        if re.search(r'"/?ocirt-test-(bench|compare|conformance)', path.read_text(errors="replace"))
+    ]
+    assert fixed == []

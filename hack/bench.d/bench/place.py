@@ -1,5 +1,5 @@
 """The surroundings of a run: a tmpfs of its own with rootfs, bundles and state directories; a directory for ocirt's
-cache, next to the default one of an installed ocirt; cgroups below /ocirt-test-bench. All of it is removed after the
+cache, next to the default one of an installed ocirt; cgroups below /ocirt-test-bench (or what OCIRT_TEST_PARENT says). All of it is removed after the
 run.
 """
 
@@ -27,7 +27,7 @@ from . import TREE, BenchError
 from .measure import Spawner, Word
 
 STARTER = Path(__file__).resolve().parents[1] / "starter.c"
-PARENT = "/ocirt-test-bench"
+PARENT = cells.beneath("bench")
 SLICE, SCOPE = "system.slice", "ocirt-bench"
 """The slice of the scopes that systemd makes, which is always there, and how their names begin."""
 FIXED_FLOOR_PARENT = "/ocirt-test"
@@ -120,7 +120,17 @@ class Place:
         )
         output = self.path / f"{source.parent.name}-{source.stem}"
         done = subprocess.run(
-            [compiler or "gcc", "-O2", "-w", "-static", *headers, str(source), "-o", str(output)],
+            [
+                compiler or "gcc",
+                "-O2",
+                "-w",
+                "-static",
+                f'-DPARENT="{PARENT[1:]}"',
+                *headers,
+                str(source),
+                "-o",
+                str(output),
+            ],
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
