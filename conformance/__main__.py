@@ -7,6 +7,7 @@ import concurrent.futures
 import json
 import math
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +26,10 @@ AARCH64 = TREE / "build/vm/conformance-aarch64.json"
 DRIVER = TREE / "build/vm/driver.json"
 """The measurements of tests/vm/test_driver.py in its virtual machine."""
 PEERS = ("runc", "crun")
-"""The runtimes of the page, by their names on PATH. hack/conformance takes those of another Debian for it."""
+FURTHER = ("youki",)
+"""The runtimes of the page, by their names on PATH, and those that it has if they are there. hack/conformance takes those
+of another Debian for it.
+"""
 FILES = TREE / "build/conformance"
 
 
@@ -62,12 +66,14 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="run nothing: write only the section on the last run of tests/aarch64 into docs/conformance.md",
     )
+    flag("--youki", action="store_true", help="build youki first, if it is missing (by hack/conformance)")
     flag("--list", action="store_true", help="print the names of the programs")
     options = parser.parse_args(words)
     if options.docs:
         if options.runtime or options.program:
             parser.error("--docs is a whole run of its own runtimes: without --runtime and --program")
-        options.runtime, options.markdown = [OURS, *PEERS], DOCS
+        further = [name for name in FURTHER if shutil.which(name)]
+        options.runtime, options.markdown = [OURS, *PEERS, *further], DOCS
     options.runtime = options.runtime or [OURS]
     if options.jobs < 1 or options.limit <= 0 or options.within <= 0:
         parser.error("--jobs, --limit and --within: expected more than 0")

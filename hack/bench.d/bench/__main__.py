@@ -26,6 +26,8 @@ DOCS, OUTPUT = TREE / "docs", TREE / "build/bench"
 BENCH = Path(__file__).resolve().parents[1]
 FIXED_FLOOR = Path("/work/shared/bench/floor.c")
 PEERS = ("crun", "runc")
+FURTHER = ("youki",)
+"""Runtimes that are measured if they are on PATH: no Debian has a package of them."""
 SECCOMP = BENCH / "seccomp-podman.json"
 
 
@@ -50,9 +52,10 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="NAME",
-        choices=(*PEERS, "cgroup2"),
-        help="leave out crun, runc, or the part on cgroup v2",
+        choices=(*PEERS, *FURTHER, "cgroup2"),
+        help="leave out crun, runc, youki, or the part on cgroup v2",
     )
+    parser.add_argument("--youki", action="store_true", help="build youki first, if it is missing (by hack/bench)")
     parser.add_argument(
         "--rounds", type=int, default=60, metavar="N", help="of everything that is short (default: %(default)s)"
     )
@@ -152,6 +155,8 @@ def measure(options: argparse.Namespace) -> Results:
             floors[FLOOR] = place.compile(options.floor)
             floors[SAME_FLOOR] = shutil.copy(floors[FLOOR], f"{floors[FLOOR]}-copy")
         peers = [place.runtime(name, shutil.which(name) or name) for name in PEERS if name not in options.without]
+        further = [(name, shutil.which(name)) for name in FURTHER if name not in options.without]
+        peers += [place.runtime(name, path) for name, path in further if path]
         peers += [place.runtime(*each.split("=", 1)) for each in options.runtime]
         results.facts["kept programs"] = described(place.cache)
         results.facts["runtimes"] = {each.name: version(each.path) for each in (ours, *peers)}
