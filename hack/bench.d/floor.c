@@ -1,8 +1,7 @@
-// The kernel's own work for the container of `runc spec`, by one process and its child: what remains of a runtime that
 // needs no config, keeps no state and checks nothing. Times of runtimes are compared with it.
 //   floor ROOTFS CGROUP create|run     CGROUP is beneath PARENT, which the compiler is given, in each hierarchy
-// If cgroup v2 is mounted at /sys/fs/cgroup, the child is cloned into its cgroup, which has a device filter, and binds it
-// to its own /sys/fs/cgroup. Otherwise the child joins the nine hierarchies of cgroup v1, and has no mount of them.
+// If cgroup v2 is mounted at /sys/fs/cgroup, the child is cloned into its cgroup, which has a device filter, and binds
+// it to its own /sys/fs/cgroup. Otherwise the child joins the nine hierarchies of cgroup v1, and has no mount of them.
 // create: make and kill the container; run: the container executes busybox true; wait for its end. Run it in a mount
 // namespace of its own (hack/floor does).
 #define _GNU_SOURCE
@@ -54,7 +53,8 @@ static int is_unified(void) {
 static long bpf(int command, union bpf_attr *attr) { return syscall(SYS_bpf, command, attr, sizeof *attr); }
 
 // The instructions of "allow this access to this device, or go on": the registers are those of filter().
-#define OP(opcode, target, source, jump, number) {.code = opcode, .dst_reg = target, .src_reg = source, .off = jump, .imm = number}
+#define OP(opcode, target, source, jump, number) \
+  {.code = opcode, .dst_reg = target, .src_reg = source, .off = jump, .imm = number}
 #define UNEQUAL(target, number, jump) OP(BPF_JMP | BPF_JNE | BPF_K, target, 0, jump, number)
 #define RESULT(value) OP(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, value), OP(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
 #define ANY_OF(kind, major) UNEQUAL(2, kind, 3), UNEQUAL(4, major, 2), RESULT(1)
@@ -63,18 +63,21 @@ static long bpf(int command, union bpf_attr *attr) { return syscall(SYS_bpf, com
 
 // The rules of make_cgroups() as a program, the last one first.
 static void filter(int group) {
-  static const struct bpf_insn program[] = {
-    OP(BPF_LDX | BPF_MEM | BPF_W, 2, 1, 0, 0), OP(BPF_ALU64 | BPF_MOV | BPF_X, 3, 2, 0, 0),
-    OP(BPF_ALU64 | BPF_AND | BPF_K, 2, 0, 0, 0xffff), OP(BPF_ALU64 | BPF_RSH | BPF_K, 3, 0, 0, 16),
-    OP(BPF_LDX | BPF_MEM | BPF_W, 4, 1, 4, 0), OP(BPF_LDX | BPF_MEM | BPF_W, 5, 1, 8, 0),
-    ONE(2, 5, 2), ANY_OF(2, 136), ONE(2, 1, 9), ONE(2, 1, 5), ONE(2, 5, 0), ONE(2, 1, 7), ONE(2, 1, 8), ONE(2, 1, 3),
-    MKNOD(1), MKNOD(2), RESULT(0)};
-  union bpf_attr load = {.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE, .insn_cnt = N(program), .insns = (uintptr_t)program,
-                         .license = (uintptr_t)"MIT"};
+  static const struct bpf_insn program[] = {OP(BPF_LDX | BPF_MEM | BPF_W, 2, 1, 0, 0),
+      OP(BPF_ALU64 | BPF_MOV | BPF_X, 3, 2, 0, 0), OP(BPF_ALU64 | BPF_AND | BPF_K, 2, 0, 0, 0xffff),
+      OP(BPF_ALU64 | BPF_RSH | BPF_K, 3, 0, 0, 16), OP(BPF_LDX | BPF_MEM | BPF_W, 4, 1, 4, 0),
+      OP(BPF_LDX | BPF_MEM | BPF_W, 5, 1, 8, 0), ONE(2, 5, 2), ANY_OF(2, 136), ONE(2, 1, 9), ONE(2, 1, 5), ONE(2, 5, 0),
+      ONE(2, 1, 7), ONE(2, 1, 8), ONE(2, 1, 3), MKNOD(1), MKNOD(2), RESULT(0)};
+  union bpf_attr load = {.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
+      .insn_cnt = N(program),
+      .insns = (uintptr_t)program,
+      .license = (uintptr_t)"MIT"};
   long loaded = bpf(BPF_PROG_LOAD, &load);
   must(loaded, "BPF_PROG_LOAD");
-  union bpf_attr attach = {.target_fd = (unsigned)group, .attach_bpf_fd = (unsigned)loaded, .attach_type = BPF_CGROUP_DEVICE,
-                           .attach_flags = BPF_F_ALLOW_MULTI};
+  union bpf_attr attach = {.target_fd = (unsigned)group,
+      .attach_bpf_fd = (unsigned)loaded,
+      .attach_type = BPF_CGROUP_DEVICE,
+      .attach_flags = BPF_F_ALLOW_MULTI};
   must(bpf(BPF_PROG_ATTACH, &attach), "BPF_PROG_ATTACH");
   close((int)loaded);
 }
@@ -91,7 +94,8 @@ static int make_unified(const char *name) {
 
 // ---- cgroup v1 ----
 
-static const char *const controllers[] = {"blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids", "systemd"};
+static const char *const controllers[] = {
+    "blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids", "systemd"};
 static char groups[N(controllers)][200];
 
 static void inherit(const char *file, const char *parent, int parent_is_new, const char *group) {
@@ -102,14 +106,17 @@ static void inherit(const char *file, const char *parent, int parent_is_new, con
   long size = read(fd, value, sizeof value);
   close(fd);
   must(size, path);
-  if (parent_is_new) { snprintf(path, sizeof path, "%s/%s", parent, file); write_to(path, value, (size_t)size); }
+  if (parent_is_new) {
+    snprintf(path, sizeof path, "%s/%s", parent, file);
+    write_to(path, value, (size_t)size);
+  }
   snprintf(path, sizeof path, "%s/%s", group, file);
   write_to(path, value, (size_t)size);
 }
 
 static void make_cgroups(const char *name) {
-  static const char *const rules[] = {"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:8 rwm", "c 1:7 rwm", "c 5:0 rwm", "c 1:5 rwm",
-                                      "c 1:9 rwm", "c 136:* rwm", "c 5:2 rwm"};
+  static const char *const rules[] = {"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:8 rwm", "c 1:7 rwm", "c 5:0 rwm",
+      "c 1:5 rwm", "c 1:9 rwm", "c 136:* rwm", "c 5:2 rwm"};
   char path[256];
   for (unsigned i = 0; i < N(controllers); i++) {
     snprintf(path, sizeof path, TOP "/%s/" PARENT, controllers[i]);
@@ -124,7 +131,8 @@ static void make_cgroups(const char *name) {
     snprintf(path, sizeof path, "%.199s/devices.deny", groups[i]);
     write_to(path, "a", 1);
     snprintf(path, sizeof path, "%.199s/devices.allow", groups[i]);
-    for (unsigned k = 0; k < N(rules); k++) write_to(path, rules[k], strlen(rules[k]));
+    for (unsigned k = 0; k < N(rules); k++)
+      write_to(path, rules[k], strlen(rules[k]));
   }
 }
 
@@ -138,30 +146,49 @@ static void join_cgroups(void) {
 
 // A cgroup stays busy for a moment after its last process has been reaped.
 static void remove_cgroups(void) {
-  for (int tries = 1000; *unified_group && tries && rmdir(unified_group) && errno == EBUSY; tries--) ;
+  for (int tries = 1000; *unified_group && tries && rmdir(unified_group) && errno == EBUSY; tries--)
+    ;
   for (unsigned i = 0; i < N(controllers) && !*unified_group; i++)
-    for (int tries = 1000; tries && rmdir(groups[i]) && errno == EBUSY; tries--) ;
+    for (int tries = 1000; tries && rmdir(groups[i]) && errno == EBUSY; tries--)
+      ;
 }
 
 // ---- the container ----
 
-static const struct { const char *type, *target; unsigned long flags; const char *data; } mounts[] = {
-  {"proc", "proc", 0, 0},
-  {"tmpfs", "dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k"},
-  {"devpts", "dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"},
-  {"tmpfs", "dev/shm", MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=1777,size=65536k"},
-  {"mqueue", "dev/mqueue", MS_NOSUID | MS_NOEXEC | MS_NODEV, 0},
-  {"sysfs", "sys", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY, 0},
+static const struct {
+  const char *type, *target;
+  unsigned long flags;
+  const char *data;
+} mounts[] = {
+    {"proc", "proc", 0, 0},
+    {"tmpfs", "dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k"},
+    {"devpts", "dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"},
+    {"tmpfs", "dev/shm", MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=1777,size=65536k"},
+    {"mqueue", "dev/mqueue", MS_NOSUID | MS_NOEXEC | MS_NODEV, 0},
+    {"sysfs", "sys", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY, 0},
 };
-static const struct { const char *path; unsigned major, minor; } nodes[] = {
-  {"dev/null", 1, 3}, {"dev/zero", 1, 5}, {"dev/full", 1, 7}, {"dev/random", 1, 8}, {"dev/urandom", 1, 9}, {"dev/tty", 5, 0},
+static const struct {
+  const char *path;
+  unsigned major, minor;
+} nodes[] = {
+    {"dev/null", 1, 3},
+    {"dev/zero", 1, 5},
+    {"dev/full", 1, 7},
+    {"dev/random", 1, 8},
+    {"dev/urandom", 1, 9},
+    {"dev/tty", 5, 0},
 };
-static const struct { const char *path, *to; } links[] = {
-  {"dev/fd", "/proc/self/fd"}, {"dev/stdin", "/proc/self/fd/0"}, {"dev/stdout", "/proc/self/fd/1"},
-  {"dev/stderr", "/proc/self/fd/2"}, {"dev/ptmx", "pts/ptmx"},
+static const struct {
+  const char *path, *to;
+} links[] = {
+    {"dev/fd", "/proc/self/fd"},
+    {"dev/stdin", "/proc/self/fd/0"},
+    {"dev/stdout", "/proc/self/fd/1"},
+    {"dev/stderr", "/proc/self/fd/2"},
+    {"dev/ptmx", "pts/ptmx"},
 };
-static const char *const masked[] = {"/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-  "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi"};
+static const char *const masked[] = {"/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi"};
 static const char *const readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
 
 static void bring_up_loopback(void) {
@@ -179,13 +206,16 @@ static void populate(const char *rootfs) {
     mkdir(mounts[i].target, 0755);
     must(mount(mounts[i].type, mounts[i].target, mounts[i].type, mounts[i].flags, mounts[i].data), mounts[i].target);
   }
-  for (unsigned i = 0; i < N(nodes); i++) must(mknod(nodes[i].path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)), nodes[i].path);
-  for (unsigned i = 0; i < N(links); i++) must(symlink(links[i].to, links[i].path), links[i].path);
+  for (unsigned i = 0; i < N(nodes); i++)
+    must(mknod(nodes[i].path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)), nodes[i].path);
+  for (unsigned i = 0; i < N(links); i++)
+    must(symlink(links[i].to, links[i].path), links[i].path);
 }
 
 static void show_cgroup(void) {
   must(mount(unified_group, "sys/fs/cgroup", 0, MS_BIND, 0), "sys/fs/cgroup");
-  must(mount(0, "sys/fs/cgroup", 0, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV, 0), "sys/fs/cgroup");
+  must(mount(0, "sys/fs/cgroup", 0, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV, 0),
+      "sys/fs/cgroup");
 }
 
 static void change_root(void) {
@@ -202,12 +232,15 @@ static void hide(void) {
   struct stat st;
   for (unsigned i = 0; i < N(masked); i++) {
     if (stat(masked[i], &st)) continue;
-    if (S_ISDIR(st.st_mode)) must(mount("tmpfs", masked[i], "tmpfs", MS_RDONLY, "nr_blocks=1,nr_inodes=1"), masked[i]);
-    else must(mount("/dev/null", masked[i], 0, MS_BIND, 0), masked[i]);
+    if (S_ISDIR(st.st_mode))
+      must(mount("tmpfs", masked[i], "tmpfs", MS_RDONLY, "nr_blocks=1,nr_inodes=1"), masked[i]);
+    else
+      must(mount("/dev/null", masked[i], 0, MS_BIND, 0), masked[i]);
   }
   for (unsigned i = 0; i < N(readonly); i++)
     if (!mount(readonly[i], readonly[i], 0, MS_BIND | MS_REC, 0))
-      must(mount(0, readonly[i], 0, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV, 0), readonly[i]);
+      must(mount(0, readonly[i], 0, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV, 0),
+          readonly[i]);
   must(mount(0, "/", 0, MS_BIND | MS_REMOUNT | MS_RDONLY, 0), "/");
 }
 
@@ -220,7 +253,8 @@ int main(int argc, char **argv) {
   char byte = 0;
   must(pipe2(ready, O_CLOEXEC), "pipe");
   must(pipe2(go, O_CLOEXEC), "pipe");
-  struct clone_args args = {.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, .exit_signal = SIGCHLD};
+  struct clone_args args = {
+      .flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, .exit_signal = SIGCHLD};
   int unified = is_unified();
   if (unified) {
     args.flags |= CLONE_INTO_CGROUP;
@@ -245,9 +279,11 @@ int main(int argc, char **argv) {
     _exit(1);
   }
   close(ready[1]);
-  if (read(ready[0], &byte, 1) != 1) return 1;  // the child has printed why
-  if (run) must(write(go[1], &byte, 1), "pipe");
-  else must(kill((pid_t)child, SIGKILL), "kill");
+  if (read(ready[0], &byte, 1) != 1) return 1; // the child has printed why
+  if (run)
+    must(write(go[1], &byte, 1), "pipe");
+  else
+    must(kill((pid_t)child, SIGKILL), "kill");
   must(waitpid((pid_t)child, &status, 0), "waitpid");
   remove_cgroups();
   return run && status ? 1 : 0;
