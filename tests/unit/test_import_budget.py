@@ -40,7 +40,7 @@ ocirt.cgroups ocirt.cgroups.cgroupfs ocirt.cgroups.choose ocirt.cgroups.devices
 ocirt.cli ocirt.cli.create
 ocirt.compile ocirt.compile.capabilities ocirt.compile.container ocirt.compile.devices ocirt.compile.hooks ocirt.compile.mount_options ocirt.compile.mounts
 ocirt.compile.namespaces ocirt.compile.notify ocirt.compile.paths ocirt.compile.process ocirt.compile.rootfs ocirt.compile.seccomp ocirt.compile.sysctl
-ocirt.model ocirt.model.config ocirt.model.crun ocirt.model.host ocirt.model.json ocirt.model.peers ocirt.model.request ocirt.model.text
+ocirt.model ocirt.model.config ocirt.model.crun ocirt.model.host ocirt.model.json ocirt.model.peers ocirt.model.request ocirt.model.text ocirt.model.view
 ocirt.plan ocirt.plan.encode ocirt.plan.steps ocirt.plan.steps.base ocirt.plan.steps.cgroups ocirt.plan.steps.child ocirt.plan.steps.criu
 ocirt.plan.steps.hardening ocirt.plan.steps.hooks ocirt.plan.steps.mounts ocirt.plan.steps.namespaces ocirt.plan.steps.notify ocirt.plan.steps.process
 ocirt.plan.steps.resctrl ocirt.plan.steps.rootfs ocirt.plan.steps.seccomp ocirt.plan.steps.state ocirt.plan.steps.systemd

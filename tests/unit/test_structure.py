@@ -107,6 +107,21 @@ def test_imports_go_down_the_layers(graph):
     assert not wrong, "\n".join(wrong)
 
 
+MOST_LINES = 600
+LONGER = {"container.py", "aio/container.py"}
+"""Modules of one class whose docstrings, which are its reference, take more."""
+
+
+def test_a_module_has_one_job():
+    """A longer one usually has two, and a reader looks for the second one elsewhere."""
+    long = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if len(path.read_text().splitlines()) > MOST_LINES
+    }
+    assert long == LONGER
+
+
 def test_every_layer_is_there():
     for name in [name for names in LAYERS for name in names if name != "_build"]:
         assert (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file(), name
