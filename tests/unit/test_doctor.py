@@ -412,6 +412,18 @@ def told(monkeypatch):
             FAULT,
             'linux.resources.cpu.mems: found "1", and this host has 0',
         ),
+        (
+            ["linux", "resources", "memory"],
+            {"limit": 5000},
+            NOTE,
+            "memory.limit: with 5000 bytes the container may die",
+        ),
+        (
+            ["linux", "resources", "cpu"],
+            {"quota": 2000, "burst": 3000},
+            FAULT,
+            "found 3000, expected at most the quota",
+        ),
         (["linux", "memoryPolicy"], {"mode": "MPOL_BIND", "nodes": "3"}, FAULT, "linux.memoryPolicy.nodes: found"),
         (["process", "execCPUAffinity"], {"final": "7"}, NOTE, "process.execCPUAffinity.final: found"),
         (["process", "rlimits"], [{"type": "RLIMIT_CORE", "soft": 3, "hard": 2}], FAULT, "process.rlimits[0]: soft, 3"),
@@ -604,6 +616,29 @@ def test_a_file_that_cgroups_of_this_kernel_lack(tmp_path):
     assert bundle_limits._has(str(tmp_path), "memory.limit_in_bytes")
     assert not bundle_limits._has(str(tmp_path), "memory.memsw.limit_in_bytes")
     assert bundle_limits._has(str(tmp_path), "cpu.shares")
+
+
+def test_real_time_in_a_cgroup_that_has_none(tmp_path, box, told):
+    """With RT_GROUP_SCHED a new cgroup has no runtime, and may get no more than the one above has."""
+    (tmp_path / "above").mkdir()
+    for place in (tmp_path, tmp_path / "above"):
+        for file in ("runtime", "period"):
+            (place / f"cpu.rt_{file}_us").touch()
+    told(files={f"{tmp_path}/above/cpu.rt_runtime_us": "900"})
+    v1 = {"cgroups": Cgroups([Hierarchy(("cpu",), str(tmp_path), "/")])}
+    config = default()
+    config["process"]["scheduler"] = {"policy": "SCHED_FIFO", "priority": 5}
+    config["linux"]["resources"] = {"devices": [{"allow": True, "access": "rwm"}]}
+    for path, runtime, words in (
+        ("/above/x", 0, "a new cgroup has no real-time runtime on this host"),
+        ("/above/x", 901, "found 901, and the cgroup above allows 900"),
+        ("/new/x", 1, "found 1, and the cgroup above allows 0"),
+        ("/above/x", 900, None),
+    ):
+        config["linux"] |= {"cgroupsPath": path}
+        config["linux"]["resources"]["cpu"] = {"realtimeRuntime": runtime, "realtimePeriod": 100000}
+        said = texts(box(config, **v1), FAULT)
+        assert [each for each in said if words in each] if words else not said, said
 
 
 def test_an_apparmor_profile_that_is_not_loaded(box, told):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from .asked import Asked
 
+ENOUGH = 1 << 20
+"""Bytes of memory with which a container lives until its program starts."""
 MOST_FILES = "/proc/sys/fs/nr_open"
 """The most that RLIMIT_NOFILE may be, getrlimit(2)."""
 CPUS, NODES = "/sys/devices/system/cpu", "/sys/devices/system/node"
@@ -110,8 +112,8 @@ def _realtime(asked: "Asked") -> "Iterator[Finding]":
     if cpu is None or not os.path.exists(f"{cpu.mount}/cpu.rt_runtime_us"):
         return
     wanted = asked.get("linux.resources.cpu.realtimeRuntime") or 0
-    path = os.path.dirname(asked.linux.get("cgroupsPath", "/x"))
-    allowed = int(read(f"{_existing(cpu.mount + path)}/cpu.rt_runtime_us") or 0)
+    above = cpu.mount + os.path.dirname(asked.linux.get("cgroupsPath", "/x"))
+    allowed = int(read(f"{above}/cpu.rt_runtime_us") or 0)  # a cgroup that create makes above allows nothing
     if wanted > allowed:
         yield fault(
             f"linux.resources.cpu.realtimeRuntime: found {wanted}, and the cgroup above allows {allowed}",
@@ -122,6 +124,14 @@ def _realtime(asked: "Asked") -> "Iterator[Finding]":
             f"process.scheduler.policy: found {policy}, and a new cgroup has no real-time runtime on this host",
             "set linux.resources.cpu.realtimeRuntime, and allow it in the cgroups above (cpu.rt_runtime_us)",
         )
+
+
+def _too_little(asked: "Asked") -> "Iterator[Finding]":
+    limit, quota, burst = [asked.get(f"linux.resources.{name}") for name in ("memory.limit", "cpu.quota", "cpu.burst")]
+    if limit is not None and 0 < limit < ENOUGH:
+        yield note(f"linux.resources.memory.limit: with {limit} bytes the container may die before its program starts")
+    if burst and quota is not None and 0 < quota < burst:
+        yield fault(f"linux.resources.cpu.burst: found {burst}, expected at most the quota, {quota}")
 
 
 def _cgroups(asked: "Asked") -> "Iterator[Finding]":
@@ -167,4 +177,4 @@ def _has(hierarchy: str, file: str) -> bool:
     return True
 
 
-CHECKS = (_rlimits, _numbers, _rights, _realtime, _cgroups)
+CHECKS = (_rlimits, _numbers, _rights, _realtime, _too_little, _cgroups)
