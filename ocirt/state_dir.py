@@ -25,8 +25,9 @@ JOURNAL = struct.Struct("<8sIIiIQqqiIQ")
 (seconds, nanoseconds), pid of the creating process, hooks_run, start time of the creating process."""
 HOLDER, HOLDER_AT = struct.Struct("<iQ"), 68
 """Later in the journal: pid and start time of the process that has the lock of the state directory."""
-END, END_AT, END_KNOWN = struct.Struct("<I"), 80, 1 << 31
-"""Later still: the wait status of init, with END_KNOWN, if a process of the runtime has waited for it."""
+END, END_AT, END_KNOWN, END_SENT = struct.Struct("<II"), 80, 1 << 31, 1 << 30
+"""Later still: the wait status of init, with END_KNOWN, if a process of the runtime has waited for it; and the last signal
+that the verb kill has sent."""
 JOURNAL_SIZE = 4096
 MAGIC, VERSION = b"ocirtjnl", 1
 CREATING, CREATED, RUNNING = 1, 2, 3
@@ -222,9 +223,9 @@ def end_of(root: str, id: str) -> int | None:
     process of the runtime has waited for; a process that nobody has collected yet tells it itself.
     """
     head = _head(root, id)
-    (end,) = END.unpack_from(head, END_AT)
+    end, _ = END.unpack_from(head, END_AT)
     if end & END_KNOWN:
-        return int(end & ~END_KNOWN)
+        return int(end & ~(END_KNOWN | END_SENT))
     members = JOURNAL.unpack_from(head)
     pid, start_time = members[3], members[5]
     try:
@@ -243,6 +244,12 @@ def pid_of(root: str, id: str) -> int:
     """The pid that the container's first process has, or had."""
     pid: int = JOURNAL.unpack_from(_head(root, id))[3]
     return pid
+
+
+def sent_by_kill(root: str, id: str) -> int:
+    """The last signal that ``ocirt kill`` has sent to the container's first process; 0 if it has sent none."""
+    sent: int = END.unpack_from(_head(root, id), END_AT)[1]
+    return sent
 
 
 def failure_of(root: str, id: str) -> str:

@@ -32,6 +32,8 @@ class Why:
     :ivar pids_limit: that limit.
     :ivar disk_limit: the bytes that programs may write, if they have written so many.
     :ivar system_call: the system call that the kernel's log names.
+    :ivar sender: what has sent the signal, if the runtime or the library did: ``"ocirt kill"``, which
+        ``Container.kill`` runs, or ``"this process"``.
     """
 
     kind: Kind
@@ -45,6 +47,7 @@ class Why:
     pids_limit: int = 0
     disk_limit: int = 0
     system_call: str = ""
+    sender: str = ""
 
     def __str__(self) -> str:
         return self.text
@@ -74,11 +77,12 @@ def explain(
     system_call: str = "",
     failure: str = "",
     truncated: bool = False,
+    sender: str = "",
 ) -> Why:
     """Put together what is known. ``failure`` is the runtime's error, ``truncated`` says that too much output was the
     reason for SIGKILL; the others are those of :class:`Why`.
     """
-    kind, parts = _first(exit_code, signal, oom_kills, system_call, failure, truncated)
+    kind, parts = _first(exit_code, signal, oom_kills, system_call, failure, truncated, sender)
     memory = [f"limit {memory_limit} bytes"] * bool(memory_limit) + [f"peak {memory_peak} bytes"] * bool(memory_peak)
     if kind == "oom":
         parts += f" ({', '.join(memory)})" * bool(memory)
@@ -101,6 +105,7 @@ def explain(
         pids_limit,
         disk_limit,
         system_call,
+        sender if kind == "signal" else "",
     )
 
 
@@ -110,7 +115,7 @@ def out_of_time(seconds: float) -> Why:
 
 
 def _first(
-    exit_code: int | None, signal: int, oom_kills: int, system_call: str, failure: str, truncated: bool
+    exit_code: int | None, signal: int, oom_kills: int, system_call: str, failure: str, truncated: bool, sender: str
 ) -> tuple[Kind, str]:
     if failure:
         return "failure", f"the runtime could not start the program: {failure}"
@@ -121,7 +126,7 @@ def _first(
     if signal == SIGKILL and oom_kills:
         return "oom", "out of memory: the kernel killed it"
     if signal:
-        return "signal", f"{signal_name(signal)}; who sent it is not recorded"
+        return "signal", f"{signal_name(signal)}, {f'sent by {sender}' if sender else 'whose sender is not recorded'}"
     if exit_code is not None:
         return "exit", f"exit status {exit_code}"
     return "unknown", "its exit status is not known: another process has collected it"

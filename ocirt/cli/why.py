@@ -45,7 +45,9 @@ def why_of(line: "CommandLine") -> Why:
     exit_code, signal = (None, 0) if end is None else (None if end & 0x7F else end >> 8, end & 0x7F)
     counted = _counted(line)
     call = forbidden_call(state_dir.pid_of(root, id)) if signal == 31 else ""
-    return explain(exit_code, signal, system_call=call, failure=state_dir.failure_of(root, id), **counted)
+    sender = "ocirt kill" if signal and state_dir.sent_by_kill(root, id) == signal else ""
+    failure = state_dir.failure_of(root, id)
+    return explain(exit_code, signal, system_call=call, failure=failure, sender=sender, **counted)
 
 
 def _counted(line: "CommandLine") -> "dict[str, Any]":

@@ -57,6 +57,7 @@ def result_of(
             disk_limit=disk_limit,
             system_call=forbidden_call(begin.pid) if end.signal == SIGSYS and begin is not None else "",
             truncated=output.truncated,
+            sender=end.sender,
         ),
         denied,
     )

@@ -152,6 +152,7 @@ class End:
     :ivar cpu_seconds: CPU time of the process and of all processes that it has reaped.
     :ivar memory_peak: bytes; the peak of the container's memory cgroup if it has one, otherwise of the largest process.
     :ivar pids_refused: how often the limit of processes has refused a new one, if the process has not succeeded.
+    :ivar sender: ``"ocirt kill"`` if that has sent the signal; empty if nobody knows.
     :ivar clock: when the supervisor saw that the process had ended, in nanoseconds of the monotonic clock.
     """
 
@@ -162,6 +163,7 @@ class End:
     memory_peak: int = 0
     clock: int = 0
     pids_refused: int = 0
+    sender: str = ""
 
 
 def begin_of(line: Line) -> Begin | None:
@@ -180,4 +182,5 @@ def end_of(line: Line) -> End | None:
         line.get("memoryPeak", 0),
         line.get("clock", 0),
         line.get("pidsRefused", 0),
+        line.get("sender", ""),
     )

@@ -17,6 +17,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from ..errors import OcirtError
 from ..failures import InstallationError, TimeoutExpired
@@ -27,6 +28,9 @@ from .report import Begin, End
 from .runtime import Runtime
 from .streams import Streams
 from .waiting import Operation, Wait, deadline_in
+
+OWN = "this process"
+"""Who has sent a signal that a supervisor has sent."""
 
 _all: weakref.WeakSet[Supervisor] = weakref.WeakSet()
 
@@ -42,6 +46,16 @@ def _leave_to_parent() -> None:
 os.register_at_fork(after_in_child=_leave_to_parent)
 
 
+def _end_of(line: report.Line, sent: int) -> End | None:
+    """The end of a process that the line reports.
+
+    :param sent: the last signal that its supervisor has sent to it.
+    """
+    end = report.end_of(line)
+    is_own = end is not None and end.signal and end.signal == sent and not end.sender
+    return replace(end, sender=OWN) if end is not None and is_own else end
+
+
 class Supervisor:
     """A supervisor.
 
@@ -53,6 +67,7 @@ class Supervisor:
     :ivar started: the same process, once it runs the program that :meth:`send_program` has brought.
     :ivar pidfd: of the supervised process; ``None`` before it exists, and if it ended too early. This object closes it.
     :ivar ended: how the supervised process has ended, once that is known.
+    :ivar sent: the last signal that this object has sent to the supervised process; 0 if it has sent none.
     :ivar lines: all reports so far.
     """
 
@@ -79,6 +94,7 @@ class Supervisor:
         self.started: Begin | None = None
         self.ended: End | None = None
         self.pidfd: int | None = None
+        self.sent = 0
         self._lock = threading.Lock()
         self.lines: list[report.Line] = []
         self._unread = b""
@@ -205,6 +221,7 @@ class Supervisor:
             if self.pidfd is None:
                 raise ProcessLookupError
             signal.pidfd_send_signal(self.pidfd, number)
+            self.sent = number
 
     def leave_to_parent(self) -> None:
         """Forget the supervised process, in a process that a fork has made: only the parent can wait for it."""
@@ -241,7 +258,7 @@ class Supervisor:
                     begin = report.begin_of(line)
                     if begin is not None:
                         self.began, self.started = self.began or begin, begin if self.began else None
-                    self.ended = self.ended or report.end_of(line)
+                    self.ended = self.ended or _end_of(line, self.sent)
                 if not data:
                     return False
             return False

@@ -1,8 +1,11 @@
 """`ocirt why`, `delete --why` and the annotation org.ocirt.why: why a container ended, and what nobody knows of it."""
 
 import json
+import os
+import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -47,8 +50,24 @@ def test_signal(ocirt, bundle):
     finally:
         child.wait(LIMIT)
     assert why(ocirt)["signal"] == 9 and why(ocirt)["kind"] == "signal"
-    assert ocirt.ok("why", "c1").out == "signal 9 (SIGKILL); who sent it is not recorded\n"
-    assert ocirt.state("c1")["annotations"]["org.ocirt.why"] == "signal 9"
+    assert (
+        ocirt.ok("why", "c1").out == "signal 9 (SIGKILL), sent by ocirt kill\n" and why(ocirt)["sender"] == "ocirt kill"
+    )
+    assert ocirt.state("c1")["annotations"]["org.ocirt.why"] == "signal 9, sent by ocirt kill"
+
+
+def test_a_signal_of_others_has_no_sender(ocirt, bundle):
+    """Also if `ocirt kill` has sent another signal before, which did not end the container."""
+    bundle.shell("trap : TERM; while :; do sleep 0.1; done").save()
+    child = subprocess.Popen(ocirt.command("run", "--keep", "--bundle", bundle, "c1"), stdin=subprocess.DEVNULL)
+    try:
+        wait_for_running(ocirt)
+        ocirt.ok("kill", "c1", "TERM")
+        os.kill(ocirt.state("c1")["pid"], signal.SIGKILL)
+    finally:
+        child.wait(LIMIT)
+    assert ocirt.ok("why", "c1").out == "signal 9 (SIGKILL), whose sender is not recorded\n"
+    assert "sender" not in why(ocirt) and ocirt.state("c1")["annotations"]["org.ocirt.why"] == "signal 9"
 
 
 def wait_for_running(ocirt):
@@ -185,6 +204,22 @@ def test_result_of_the_library(image, runtime):
     assert str(caught.value.why) == "time-out: it had not ended after 0.3 s, and was killed"
     assert run("yes", max_output=10).why.kind == "output"
     assert run("sh", "-c", "kill -9 $$; exit 3").why.exit_code == 3
+
+
+def test_result_names_the_sender(image, runtime, ocirt):
+    """`ocirt kill` from elsewhere, this library, and somebody else."""
+    config = config_for("sleep", "60")
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(library.run, config=config, rootfs=image, id="c1", runtime=runtime)
+        wait_for_running(ocirt)
+        ocirt.ok("kill", "c1", "KILL")
+        assert str(run.result().why) == "signal 9 (SIGKILL), sent by ocirt kill"
+    with library.Container.create(config=config, rootfs=image, id="c1", runtime=runtime) as container:
+        container.start()
+        for send, sender in ((lambda process: process.kill(15), "this process"), (lambda p: os.kill(p.pid, 15), "")):
+            with container.exec(["sleep", "60"]) as process:
+                send(process)
+                assert (process.communicate().why.signal, process.communicate().why.sender) == (15, sender)
 
 
 FORKS = ["sh", "-c", "sleep 5 & sleep 5 & sleep 5 & sleep 5 & exit 2"]

@@ -66,14 +66,14 @@ static void remember_failure(const struct program *p, const struct step *step, i
   if (error != -ECANCELED && error != -ECHILD) failure.error = -error;
 }
 
-void put_failure(struct buffer *to, const struct run *r, const struct step *step, int error) {
+int put_failure(struct buffer *to, const struct run *r, const struct step *step, int error) {
   remember_failure(r->program, step, error);
   if (step->code == STEP_FIND_EXECUTABLE)
     logging.hint = "it is looked for in the root file system, a bare name in the directories of PATH in process.env";
   // The detail is the whole line if the call is empty (a missing program, a hook that failed).
   if (r->call && !*r->call) {
     put(to, r->detail.data);
-    return;
+    return -1;
   }
   format(to, "%s: ", text_of(r->program, step->at));
   put_sentence(to, r->program, step);
@@ -81,6 +81,7 @@ void put_failure(struct buffer *to, const struct run *r, const struct step *step
   format(to, ": %e", error);
   put_refusal(to, error);
   if (r->detail.used) format(to, ": %s", r->detail.data);
+  return -1;
 }
 
 int whole_failure(struct run *r, int error, const char *pattern, ...) {

@@ -7,7 +7,7 @@
 // Makes what format() makes of this the whole line of the failure, without the step's sentence.
 int whole_failure(struct run *r, int error, const char *pattern, ...);
 
-void put_failure(struct buffer *to, const struct run *r, const struct step *step, int error);
+int put_failure(struct buffer *to, const struct run *r, const struct step *step, int error); // always -1
 
 struct trace_event *begin_step(
     const struct run *r, const struct step *step); // for the record (base/trace.h) and --debug

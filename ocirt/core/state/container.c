@@ -178,8 +178,8 @@ int container_open(struct container *c, int lock) {
   // If only the lock failed, the directory stays open: it tells the caller which of the two it was.
   int error = open_directory(c, lock);
   if (error && (error != -ETIMEDOUT || c->dir < 0)) return error;
-  // Only a verb that holds the lock may write to the journal: for the others, exec among them, it is read-only memory.
-  int unreadable = journal_open(c->dir, lock && !error, &c->journal);
+  // For a verb without the lock the journal is read-only memory, except for kill, which writes one word.
+  int unreadable = journal_open(c->dir, (lock || c->marks) && !error, &c->journal);
   // Without the journal a delete would leave cgroups and processes behind.
   if (unreadable) fail("container %s: read the journal: %e", c->id, unreadable);
   if (error) return error;

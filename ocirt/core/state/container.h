@@ -10,6 +10,7 @@ struct container {
   struct journal *journal; // shared memory; null if the directory has none
   struct span config; // create: the text of config.json
   struct program program; // base is null if none is stored, or one of another build
+  int marks; // the verb writes to the journal without the lock
   int foreign; // the stored program is of another build
   int pidfd; // init, -1: not held
   const int *holes; // create, exec: which of the preserved descriptors are not open in the caller

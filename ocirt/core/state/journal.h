@@ -18,6 +18,7 @@ enum phase { PHASE_CREATING = 1, PHASE_CREATED, PHASE_RUNNING };
 enum effect_state { EFFECT_INTENDED = 1, EFFECT_MINE, EFFECT_USED, EFFECT_UNDONE };
 
 #define END_KNOWN 0x80000000u
+#define END_SENT 0x40000000u // the verb kill has sent the signal that ended init
 
 struct effect {
   uint64_t key;
@@ -38,7 +39,8 @@ struct journal {
   int32_t holder; // the process that holds the lock of the state directory, 0: none, or an older build
   uint64_t holder_start_time;
   uint32_t end; // END_KNOWN and the wait status of init, if a process of the runtime has waited for it; 0 is unknown
-  uint8_t reserved[44];
+  uint32_t sent; // the last signal that the verb kill has sent to init, 0: none, or an older build
+  uint8_t reserved[40];
   struct effect effects[JOURNAL_EFFECTS];
 };
 

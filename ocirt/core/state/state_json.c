@@ -30,13 +30,14 @@ static void put_own_members(struct buffer *to, const struct facts *f, const stru
 // Why init has ended, as far as the journal and the cgroups tell: `ocirt why` tells more.
 static void put_why(struct buffer *to, const struct journal *j, int64_t killed, int dir) {
   char text[4096];
-  int status = (int)(j->end & ~END_KNOWN), signal = status & 0x7f;
+  int status = (int)(j->end & ~(END_KNOWN | END_SENT)), signal = status & 0x7f;
   if (read_file(dir, "failure", text, sizeof text) > 0)
     format(to, "the runtime could not start the program: %s", text);
   else if (killed && (!j->end || signal == SIGKILL))
     put(to, "out of memory");
   else if (j->end)
-    format(to, "%s %d", signal ? "signal" : "exit status", signal ? signal : status >> 8);
+    format(to, "%s %d%s", signal ? "signal" : "exit status", signal ? signal : status >> 8,
+        j->end & END_SENT ? ", sent by ocirt kill" : "");
 }
 
 // The annotations of config.json and, last, so that none of them can pose as it, the reason of the end.

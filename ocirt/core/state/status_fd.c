@@ -8,11 +8,8 @@
 #include "state/facts.h"
 
 // Begin and end carry the monotonic clock in nanoseconds, so that the reader can compute how long the process ran.
-static void put_clock(struct buffer *to) { format(to, ",\"clock\":%l}\n", nanoseconds(CLOCK_MONOTONIC)); }
-
 void put_begin(struct buffer *to, int pid, uint64_t start_time) {
-  format(to, "{\"pid\":%d,\"startTime\":%l", pid, (int64_t)start_time);
-  put_clock(to);
+  format(to, "{\"pid\":%d,\"startTime\":%l,\"clock\":%l}\n", pid, (int64_t)start_time, nanoseconds(CLOCK_MONOTONIC));
 }
 
 void tell_begin(int pid, uint64_t start_time) {
@@ -23,14 +20,15 @@ void tell_begin(int pid, uint64_t start_time) {
 
 static int64_t microseconds(struct timeval time) { return (int64_t)time.tv_sec * 1000000 + time.tv_usec; }
 
-void put_end(struct buffer *to, const struct program *program, int status, const struct rusage *usage) {
+void put_end(struct buffer *to, const struct container *c, int status, const struct rusage *usage) {
   int signal = status & 0x7f;
-  int64_t kills = oom_kills(program), peak = memory_peak(program);
+  int64_t kills = oom_kills(&c->program), peak = memory_peak(&c->program);
   format(to, "{\"%s\":%d", signal ? "signal" : "exitCode", signal ? signal : status >> 8);
-  int64_t refused = status ? pids_refused(program) : 0; // a program that succeeds need not be explained
+  int64_t refused = status ? pids_refused(&c->program) : 0; // a program that succeeds need not be explained
   if (kills) format(to, ",\"oomKills\":%l", kills);
   if (refused) format(to, ",\"pidsRefused\":%l", refused);
-  format(to, ",\"cpuMicroseconds\":%l,\"memoryPeak\":%l", microseconds(usage->ru_utime) + microseconds(usage->ru_stime),
-      peak ? peak : (int64_t)usage->ru_maxrss * 1024);
-  put_clock(to);
+  if (c->journal->end & END_SENT) put(to, ",\"sender\":\"ocirt kill\"");
+  format(to, ",\"cpuMicroseconds\":%l,\"memoryPeak\":%l,\"clock\":%l}\n",
+      microseconds(usage->ru_utime) + microseconds(usage->ru_stime), peak ? peak : (int64_t)usage->ru_maxrss * 1024,
+      nanoseconds(CLOCK_MONOTONIC));
 }

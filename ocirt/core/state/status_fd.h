@@ -2,8 +2,8 @@
 #pragma once
 #include <sys/resource.h>
 #include "base/text.h"
-#include "program/program.h"
+#include "state/container.h"
 
 void put_begin(struct buffer *to, int pid, uint64_t start_time);
 void tell_begin(int pid, uint64_t start_time); // writes it, if there is a reader
-void put_end(struct buffer *to, const struct program *program, int status, const struct rusage *usage); // a wait status
+void put_end(struct buffer *to, const struct container *c, int status, const struct rusage *usage); // a wait status

@@ -193,8 +193,10 @@ static void take_end(struct foreground *f) {
   struct rusage usage = {0};
   if (wait_usage(f->about->pidfd, &f->status_of_end, &usage) < 0) f->status_of_end = 255 << 8;
   struct journal *journal = f->about->container->journal;
-  if (f->about->pid == journal->pid) journal->end = END_KNOWN | (uint32_t)f->status_of_end; // an exec maps it read-only
-  if (logging.reader >= 0) put_end(&line, &f->about->container->program, f->status_of_end, &usage);
+  uint32_t end = END_KNOWN | (uint32_t)f->status_of_end, signal = (uint32_t)f->status_of_end & 0x7f;
+  if (signal && signal == journal->sent) end |= END_SENT;
+  if (f->about->pid == journal->pid) journal->end = end; // an exec maps it read-only
+  if (logging.reader >= 0) put_end(&line, f->about->container, f->status_of_end, &usage);
   f->status.last = line.used;
 }
 

@@ -37,7 +37,7 @@ static const struct step_signal_cgroup *signal_step(const struct program *p) {
 }
 
 void verb_kill(struct request *q) {
-  struct container c = {0};
+  struct container c = {.marks = 1};
   const char *name = q->n_arguments > 1 ? q->arguments[1] : "TERM";
   int signal = parse_signal(name);
   need_container(&c, q, 0);
@@ -45,6 +45,7 @@ void verb_kill(struct request *q) {
     fail("unknown signal \"%s\": expected a name of signal(7), like TERM, or a number from 0 to 64", name);
   const char *status = container_status(&c);
   int alive = !strcmp(status, "running") || !strcmp(status, "created") || !strcmp(status, "paused");
+  if (alive && signal) c.journal->sent = (uint32_t)signal;
   const struct step_signal_cgroup *step = strcmp(status, "creating") ? signal_step(&c.program) : 0;
   int asked = q->flags[FLAG_ALL] != 0;
   // Also after init's end: if the pid namespace is not the container's own, its other processes live on.

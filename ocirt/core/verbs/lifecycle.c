@@ -105,10 +105,7 @@ int destroy_container(struct container *c, int hooks, struct buffer *text) {
     r.hooks = hooks;
     error = run_section(&r);
     if (error == DELETED_MEANWHILE) return 0;
-    if (error) {
-      put_failure(text, &r, r.step, error);
-      return -1;
-    }
+    if (error) return put_failure(text, &r, r.step, error);
   }
   error = container_remove(c);
   if (error) format(text, "--root %s: remove the state directory of %s: %e", c->root, c->id, error);

@@ -53,10 +53,7 @@ static int begin_start(struct run *r, struct buffer *text) {
     format(text, "start the container: lock the journal: %e", claim);
   if (claim < 0) return -1;
   int error = run_section(r);
-  if (error) {
-    put_failure(text, r, r->step, error);
-    return -1;
-  }
+  if (error) return put_failure(text, r, r->step, error);
   container_unlock(c);
   return release(&claim);
 }
