@@ -138,16 +138,31 @@ class Connection:
             raise HostError("net", f"nft: {' '.join(output.of(2).decode(errors='replace').split())}")
         return refused(json.loads(output.of(1)))
 
+    def disconnect(self) -> None:
+        """Disconnect the container, and do not wait for the end of pasta: its supervisor, whose reports nobody reads any
+        more, kills and removes it.
+        """
+        if self._pasta is not None and self._pasta.began is not None:
+            self._pasta.streams.close()
+            self._pasta.release()
+
     def close(self) -> Operation[None]:
-        """Disconnect the container, and let its network namespace go."""
+        """Disconnect the container, and let its network namespace go.
+
+        :raises TimeoutExpired: pasta did not end within the runtime's time-out.
+        """
+        self.disconnect()
         supervisor, self._pasta = self._pasta, None
-        if supervisor is not None:
-            try:
+        try:
+            if supervisor is not None and supervisor.began is None:
                 yield from lifecycle.remove(supervisor)
-            finally:
+            elif supervisor is not None and not (yield from supervisor.child.end(deadline_in(self._runtime.timeout))):
+                raise TimeoutExpired("the end of pasta", self._runtime.timeout)
+        finally:
+            if supervisor is not None:
                 supervisor.streams.close()
                 supervisor.release()
-        self.close_netns()
+            self.close_netns()
 
 
 def _id(program: str) -> str:
@@ -228,10 +243,12 @@ def run(
         begin, end = yield from lifecycle.run(runtime, bundle, id, streams, pass_fds, input, timeout, output, flags)
         return begin, end, ()
     deadline = deadline_in(timeout)
-    life = yield from create(net, runtime, bundle, id, streams, pass_fds, flags)
+    life = yield from create(net, runtime, bundle, id, streams, pass_fds, replace(flags, remove=True))
+    is_removed = False
     try:
         yield from life.start()
-        assert life.supervisor is not None and life.supervisor.began is not None and life.network is not None
+        assert life.supervisor is not None and life.supervisor.began is not None
+        assert isinstance(life.network, Connection)
         began = replace(life.supervisor.began, clock=time.monotonic_ns())
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
@@ -239,7 +256,14 @@ def run(
         except TimeoutExpired as error:
             assert timeout is not None
             raise TimeoutExpired(f"container {id}", timeout, error.stdout, error.stderr) from None
-        return began, end, (yield from life.network.refused())
+        life.network.disconnect()  # pasta ends while nft looks
+        denied = yield from life.network.refused()
+        yield from life.network.close()
+        is_removed = True  # by its supervisor
+        return began, end, denied
     finally:
-        yield from life.delete(True)
+        if is_removed:
+            life.let_go()
+        else:
+            yield from life.delete(True)
         streams.close()
