@@ -147,7 +147,7 @@ def _cgroups(asked: "Asked") -> "Iterator[Finding]":
             yield (note if step.skip_unwritable else fault)(
                 f"{step.at}: the caller may not write {place}: this limit "
                 + ("is not applied" if step.skip_unwritable else "is an error"),
-                "have a cgroup delegated to the caller (docs/rootless.md), or remove the limit",
+                "have a cgroup of v2 delegated to the caller, or go without: ocirt --rootless true",
             )
         elif not _has(hierarchy, bound(step.file)):
             yield fault(f"{step.at}: the cgroups of this kernel have no {bound(step.file)}", "remove the property")
