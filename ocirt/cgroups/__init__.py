@@ -71,12 +71,14 @@ class Driver:
     :ivar zero_is_a_limit: does ``pids.limit`` 0 mean no task at all? Before ociVersion 1.3.0 it means "no limit", like
         -1, because Go cannot distinguish 0 from a missing property.
     :ivar takes_subgroup: may the container's cgroup be a child of the unit's (crun's ``run.oci.systemd.subgroup``)?
+    :ivar can_renew: can the steps of :meth:`renew` and create make the cgroups of the next container (``--renew``)?
     :ivar is_first: does the runtime make the cgroup in the time in which its thread makes the network namespace, and only
         then wait for the thread?
     """
 
     register, allow_caller_cgroup, skip_unwritable, without, zero_is_a_limit = NONE, 0, 0, 0, True
     takes_subgroup = is_first = False
+    can_renew = True
 
     def __init__(self, host: "Host") -> None:
         self.host = host
@@ -276,6 +278,10 @@ class Driver:
     def delete(self) -> "list[Step]":
         """Steps that kill all remaining processes in the cgroups and remove the cgroups."""
         return []
+
+    def renew(self) -> "list[Step]":
+        """Steps that remove what the next container must not share with the one that has ended."""
+        return self.delete()
 
     # ---- for the verbs of Python, which read cgroups but never write them ----
 

@@ -114,7 +114,7 @@ class Scope(Cgroupfs):
     BLOCKS: str
     """Systemd's name for the controller of block devices."""
     home: "Hierarchy"
-    is_first, mark = False, "::"
+    is_first, can_renew, mark = False, False, "::"
 
     def prepare(self, config: "Config", request: "Request", host: "Host", plan: "Plan", flag: str) -> None:
         """Set what the constructor of the other driver needs."""

@@ -46,6 +46,9 @@ LIMIT, SWAP = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
 UNSET = (1 << 64) - 1
 """-1 as engines write it into the unsigned ``swappiness``."""
 
+KEPT = {"cpuacct", "cpuset", "devices", "freezer", "net_cls", "net_prio", "perf_event"}
+"""Controllers in whose cgroup nothing that processes have done limits later ones, or counts against them."""
+
 THROTTLES = {
     "throttle_read_bps": "read_bps",
     "throttle_write_bps": "write_bps",
@@ -214,6 +217,13 @@ class V1(Cgroupfs):
         return [
             self._step(RemoveCgroup, each, spec="runtime.md#delete")
             for each in sorted(self.all, key=lambda each: each is not first)
+        ]
+
+    def renew(self) -> "list[Step]":
+        return [
+            self._step(RemoveCgroup, each, spec="runtime.md#delete")
+            for each in self.hierarchies
+            if any([name not in KEPT and not name.startswith("name=") for name in each.controllers])
         ]
 
     def _cgroup_of_all(self) -> "Hierarchy | None":

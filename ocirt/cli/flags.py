@@ -197,6 +197,7 @@ NATIVE = {
         *_CREATE,
         _LATE,
         Flag("remove", "delete the container when it ends (with --status-fd)", part=OTHER),
+        Flag("renew", "get the program over the socket --status-fd, then make the next container (with --late)"),
     ),
     "run": Verb(
         "ID [COMMAND ARGS...]",

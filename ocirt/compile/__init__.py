@@ -20,7 +20,7 @@ from ..plan.steps import (
 )
 from . import devices, hooks, notify, paths, sysctl
 from .container import Container, further_restrictions, warn_of_doubts
-from .namespaces import MOUNT
+from .namespaces import MOUNT, PID
 from .process import Process, check_terminal, every_cpu
 from .seccomp import Seccomp
 
@@ -70,6 +70,8 @@ class _New(Container):
         if self.process:
             self.filters = Seccomp(config, config.process.no_new_privileges, host, plan, kept)
             self.hardening = further_restrictions(config, request, host, plan)
+            if request.renew and not request.late:
+                raise RequestError("--renew: found no --late, expected both: each container gets a program of its own")
             if request.late and self.filters.loads_at_create:
                 raise RequestError(
                     "--late: linux.seccomp: found SCMP_ACT_NOTIFY, expected a profile without it: create loads such a "
@@ -86,7 +88,9 @@ class _New(Container):
 
     def compile(self) -> "Plan":
         sections = self.plan.sections
-        sections["host"] = self._host()
+        making = self._make()
+        sections["host"] = self._host(making)
+        sections["renew"] = self._renew(making)
         sections["stage"] = self._stage()
         sections["init"] = self._init()
         if self.process and self.filters:
@@ -101,12 +105,41 @@ class _New(Container):
 
     # ---- the runtime ----
 
-    def _host(self) -> "list[Step]":
+    def _host(self, making: "list[Step]") -> "list[Step]":
+        # With --renew the program comes over the socket of --status-fd.
+        listens = self.request.verb == "create" and not self.request.renew
         return [
             *self.namespaces.begin_network(),
-            StoreContainer("create", "runtime.md#create", listen=int(self.request.verb == "create")),
+            StoreContainer("create", "runtime.md#create", listen=int(listens)),
             *self.check_annotations(),
             *self.mounts.warn(),
+            *making,
+        ]
+
+    def _renew(self, making: "list[Step]") -> "list[Step]":
+        """The next container in the same state directory. What the last one could have left is made anew: all that its
+        processes have seen, and the cgroups that count or limit over time.
+        """
+        return [*self.namespaces.begin_network(), *self.cgroup.renew(), *making] if self._is_renewed else []
+
+    @property
+    def _is_renewed(self) -> bool:
+        """Can the runtime make the next container when this one has ended? All of its processes must have ended with
+        its init, and delete must have nothing to do but to remove cgroups.
+        """
+        request = self.request
+        return (
+            request.renew
+            and bool(self.namespaces.new & PID)
+            and self.cgroup.can_renew
+            and not (self.rdt or self.network or self.config.has("hooks"))
+            and not (self.rootfs.is_of_caller or self.mounts.show_cgroups)
+            and (request.pid_file, request.notify_socket) == (None, None)
+        )
+
+    def _make(self) -> "list[Step]":
+        """The steps of the host that make the container, once its state directory exists."""
+        return [
             *self.cgroup.before(self.resources),
             *(self.rdt.make() if self.rdt else []),
             *self._open(),

@@ -85,6 +85,10 @@ class Mounts:
         """May one of the file systems be on a block device? The device rules must then allow that device."""
         return any([not each.is_bind and not each.is_remount and each.fstype not in VIRTUAL for each in self.parsed])
 
+    @property
+    def show_cgroups(self) -> bool:
+        return any([each.fstype.startswith("cgroup") for each in self.parsed])
+
     def needs_host(self) -> bool:
         """Must init reach files of the host while it makes the mounts? Sources of binds do not count: init opens them
         in the runtime's mount namespace, or the runtime has opened them. But a file system on a device, an overlay and

@@ -190,13 +190,15 @@ def new_id() -> str:
 @dataclass(frozen=True, slots=True)
 class Flags:
     """How a container is made: ``init`` puts an init before the program; for ``limits`` see :mod:`.limits`; with
-    ``late``, ``start`` brings the program; with ``remove``, the supervisor removes a created container that has ended.
+    ``late``, ``start`` brings the program; with ``remove``, the supervisor removes a created container that has ended;
+    with ``renew``, it makes another in the place of one that has run a program, if that is possible.
     """
 
     init: bool = False
     limits: limits.Limits = "required"
     late: bool = False
     remove: bool = False
+    renew: bool = False
 
     def __post_init__(self) -> None:
         limits.checked(self.limits)
@@ -204,7 +206,7 @@ class Flags:
     @property
     def words(self) -> list[str]:
         """Flags of ``create`` and ``run``."""
-        given = {"--init": self.init, "--late": self.late, "--remove": self.remove}
+        given = {"--init": self.init, "--late": self.late, "--remove": self.remove, "--renew": self.renew}
         return [name for name, is_given in given.items() if is_given]
 
 

@@ -3,7 +3,8 @@
 A container of a pool is made by a process of its own (:mod:`.supervisor`), which the pool starts and does not wait for:
 so neither a thread nor a task refills the pool. A cold container is late (``create --late``): it lacks only its program,
 which ``start`` brings. In a warm one, Python has run a first program and waits for a second one on a pipe. Each container
-runs one program; its supervisor then removes it, beside the caller.
+runs one program. Beside the caller, its supervisor then removes it, or, if it can, makes the next one in its place
+(``create --renew``).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import OcirtError, RequestError
-from ..failures import TimeoutExpired
+from ..failures import InstallationError, TimeoutExpired
 from . import arguments, lifecycle, limits, network
 from .children import close_all, is_ready
 from .connection import Connection
@@ -68,11 +69,13 @@ class Waiting:
     :ivar program: the writing end of the pipe for a warm interpreter's program; -1 in a cold pool.
     :ivar ready: the reading end of the pipe on which a warm interpreter says that it waits; -1 in a cold pool.
     :ivar session: the container's files, in a pool of a sandbox.
+    :ivar is_renewed: has the supervisor's first container run a program?
     """
 
     def __init__(self, supervisor: Supervisor, session: Session | None, program: int = -1, ready: int = -1) -> None:
         self.supervisor, self.session, self.program, self.ready = supervisor, session, program, ready
         self._lock, self._says_ready = threading.Lock(), False
+        self.is_renewed = False
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if is_finalizing():  # the kernel closes what is open
@@ -204,7 +207,7 @@ class Reserve:
         (bundle, session), ends = self._bundle(id), list[int]()
         try:
             if self.warm is None:
-                streams, flags = Streams.open(None, None, None), replace(self.flags, late=True, remove=True)
+                streams, flags = Streams.open(None, None, None), replace(self.flags, late=True, remove=True, renew=True)
                 supervisor = lifecycle.supervise("create", self.runtime, bundle, id, streams, (), flags)
                 waiting = Waiting(supervisor, session)
             else:
@@ -246,12 +249,17 @@ class Reserve:
         lifecycle.pass_on_warnings(first.supervisor)
         self.refill()
 
-    def refill(self) -> None:
-        """Start as many containers as are missing, and put the files into those that have been made."""
+    def refill(self, returning: bool = False) -> None:
+        """Start as many containers as are missing, and put the files into those that have been made.
+
+        :param returning: will the container that the caller uses be followed by another? As long as half of the pool
+            waits, it is not replaced then.
+        """
         with self._lock:
             for each in self._waiting:
                 each.put_files()
-            while not self._closed and len(self._waiting) < self.size:
+            least = (self.size + 1) // 2 if returning else self.size
+            while not self._closed and len(self._waiting) < least:
                 self._waiting.append(self._make())
             for _ in range(len(self._leaving)):
                 supervisor = self._leaving.popleft()
@@ -305,12 +313,31 @@ class Reserve:
                 found = self._waiting.popleft() if self._waiting else self._make()
             try:
                 yield from self._until_ready(found, deadline)
-            except BaseException:
+            except BaseException as error:
                 self.give_up(found)
+                if found.is_renewed and isinstance(error, InstallationError):
+                    continue  # something outside has removed the last container, or killed the supervisor
                 raise
             if not found.has_ended():
                 return found
             self.give_up(found)  # something outside has killed it
+            if found.supervisor.ended is None:  # or its supervisor, which then has removed nothing
+                yield from lifecycle.undo(found.supervisor)
+
+    def put_back(self, waiting: Waiting) -> bool:
+        """Keep the container that follows the one that has ended.
+
+        :returns: False if no container follows, or enough of them wait.
+        """
+        if not waiting.supervisor.renews:
+            return False
+        with self._lock:
+            if self._closed or len(self._waiting) >= self.size:
+                return False
+            waiting.supervisor.renew()
+            waiting.is_renewed = True
+            self._waiting.append(waiting)
+            return True
 
     def give_up(self, waiting: Waiting) -> None:
         """Leave the container to its supervisor, which kills it if it has not ended, and removes it."""
@@ -377,19 +404,20 @@ class Reserve:
             else:
                 yield from _write(waiting.program, program, deadline)
                 waiting.close_program()
-            self.refill()
+            assert supervisor.began is not None
+            self.refill(supervisor.began.renews)
             in_time = yield from _communicate(supervisor, input, output, deadline)
             if not in_time:
                 assert timeout is not None
                 raise TimeoutExpired(f"container {supervisor.id}", timeout, output.of(1), output.of(2))
             if supervisor.ended is None or (self.warm is None and supervisor.started is None):
                 raise supervisor.failure()
-            assert supervisor.began is not None
             begin = supervisor.started or Begin(supervisor.began.pid, supervisor.began.start_time, began)
-            denied = () if connection is None else (yield from connection.refused())
-            return begin, supervisor.ended, denied, waiting.session
+            end, denied = supervisor.ended, () if connection is None else (yield from connection.refused())
+            return begin, end, denied, waiting.session
         finally:
-            self.give_up(waiting)
+            if not self.put_back(waiting):
+                self.give_up(waiting)
             if connection is not None:
                 yield from connection.close()
 

@@ -135,11 +135,13 @@ class Begin:
     :ivar pid: its pid.
     :ivar start_time: when it began, in clock ticks since boot. With the pid this identifies the process.
     :ivar clock: when its program had been executed, in nanoseconds of the monotonic clock.
+    :ivar renews: will the supervisor make another container in the place of this one?
     """
 
     pid: int
     start_time: int
     clock: int = 0
+    renews: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,9 @@ class End:
 
 
 def begin_of(line: Line) -> Begin | None:
-    return Begin(line["pid"], line.get("startTime", 0), line.get("clock", 0)) if "pid" in line else None
+    if "pid" not in line:
+        return None
+    return Begin(line["pid"], line.get("startTime", 0), line.get("clock", 0), "renews" in line)
 
 
 def end_of(line: Line) -> End | None:

@@ -223,6 +223,22 @@ class Supervisor:
             signal.pidfd_send_signal(self.pidfd, number)
             self.sent = number
 
+    @property
+    def renews(self) -> bool:
+        """Has the program of a late container ended, and does the supervisor make another container in its place?"""
+        return self.ended is not None and self.started is not None and self.started.renews
+
+    def renew(self) -> None:
+        """Forget the container that has ended. :meth:`begin` then waits for the next one."""
+        self.streams.close()
+        with self._lock:
+            held, self.pidfd = self.pidfd, None
+            self.began = self.started = self.ended = None
+            self.sent = 0
+            self.lines.clear()
+        if held is not None:
+            os.close(held)
+
     def leave_to_parent(self) -> None:
         """Forget the supervised process, in a process that a fork has made: only the parent can wait for it."""
         held, self._status, self.pidfd, self._lock = [self._status, self.pidfd], -1, None, threading.Lock()
@@ -239,26 +255,36 @@ class Supervisor:
             self.lender.close()
 
     def take(self) -> bool:
-        """Read the reports that have arrived.
+        """Read the reports that have arrived, but none about the next container (:meth:`renew`).
 
         :returns: False at the end: no report will follow.
         """
         with self._lock:
             while self._status >= 0:
+                if self.renews:
+                    return True
+                line, end, rest = self._unread.partition(b"\n")
+                if end:
+                    self._unread = rest
+                    self._note(line)
+                    continue
                 try:
                     data = os.read(self._status, 1 << 16)
                 except BlockingIOError:
                     return True
-                whole, end, rest = (self._unread + data).rpartition(b"\n")
+                except ConnectionResetError:  # once, because the supervisor has not read the program; then its reports
+                    continue
                 if not data:
-                    whole, rest = rest, b""
-                self._unread = rest
-                for line in report.parse(whole):
-                    self.lines.append(line)
-                    begin = report.begin_of(line)
-                    if begin is not None:
-                        self.began, self.started = self.began or begin, begin if self.began else None
-                    self.ended = self.ended or _end_of(line, self.sent)
-                if not data:
+                    rest, self._unread = self._unread, b""
+                    self._note(rest)
                     return False
+                self._unread += data
             return False
+
+    def _note(self, text: bytes) -> None:
+        for line in report.parse(text):
+            self.lines.append(line)
+            begin = report.begin_of(line)
+            if begin is not None:
+                self.began, self.started = self.began or begin, begin if self.began else None
+            self.ended = self.ended or _end_of(line, self.sent)

@@ -32,6 +32,7 @@ SWITCHES = (
     "hardening-annotations",
     "init",
     "late",
+    "renew",
 )
 SOCKET_GIVEN = "-"
 """The value for a socket in state.json: after create only its existence matters."""
@@ -51,6 +52,7 @@ class Request:
     :ivar runtime_dir: the caller's XDG_RUNTIME_DIR, if systemd may be asked for cgroups; otherwise ``None``.
     :ivar called_as: the runtime by whose name ocirt was called, see :meth:`does`.
     :ivar late: does ``start`` bring the program, its directory, further variables and the standard streams?
+    :ivar renew: is a late container that has ended replaced by the next one?
     :ivar own_cgroups: mount of a hierarchy -> the cgroup of the process that called create; ``None`` during create
         itself, when the Host knows it.
     """
@@ -81,6 +83,7 @@ class Request:
         "runtime_dir",
         "init",
         "late",
+        "renew",
         "called_as",
     )
 
@@ -95,6 +98,7 @@ class Request:
     detach: bool
     init: bool
     late: bool
+    renew: bool
 
     def __init__(self, words: "Words") -> None:
         self.verb: str = words["verb"]

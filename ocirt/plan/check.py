@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from . import Plan
     from .steps import Step
 
-ALONE = ("before_start", "after_start", "signal", "pause", "resume", "update", "restore", "delete")
+ALONE = ("before_start", "after_start", "signal", "pause", "resume", "update", "restore", "delete", "renew")
 """Sections that a process runs alone."""
 
 

@@ -30,6 +30,7 @@ RUNS = {
     "update": "update",
     "restore": "the undoing of a failed update",
     "delete": "delete, and the undoing of a failed create",
+    "renew": "create --renew, after the end of the container, for the next one",
     "in_criu_netns": "restore, within the namespaces that criu has made",
     "in_restored_mntns": "restore, in the container's mount namespace",
 }

@@ -261,13 +261,13 @@ def test_start_killed_at_each_point(ocirt, faulty, bundle):
 
 
 def test_message_over_the_socket_of_status_fd_starts_the_program(ocirt, bundle):
-    """What the library sends instead of running `start`."""
+    """What the library sends instead of running `start`. A container with hooks has no successor."""
     ours, theirs = socket.socketpair()
     out, into = os.pipe()
     bundle.config["hooks"] = {"poststart": [{"path": "/bin/true"}]}
     words = ("--status-fd", str(theirs.fileno()), "--bundle", bundle.save(), "c1")
     with ours, open(out) as output, open(os.devnull) as null:
-        command = ocirt.command("create", "--late", "--remove", *words)
+        command = ocirt.command("create", "--late", "--renew", "--remove", *words)
         child = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=null)
         theirs.close()
         try:

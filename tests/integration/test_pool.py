@@ -143,6 +143,31 @@ def test_a_container_that_is_killed_while_it_waits_is_not_used(pool, ocirt):
     assert pool.run(["echo", "x"]).text == "x\n"
 
 
+def test_supervisors_are_used_again(pool, ocirt):
+    """Many programs need no more supervisors, descriptors and containers than a few."""
+    for _ in range(10):
+        pool.run(["true"], check=True)
+    gc.collect()
+    before, supervisors = descriptors(), set(children())
+    for _ in range(60):
+        pool.run(["true"], check=True)
+    gc.collect()
+    assert descriptors() == before and set(children()) == supervisors and len(ocirt.ids()) == len(supervisors) == 3
+
+
+def test_what_is_killed_or_deleted_outside_is_replaced(pool, ocirt):
+    pool.run(["true"], check=True)
+    wait_for(lambda: [ocirt.status(id) for id in ocirt.ids()] == ["created"] * 3)
+    for pid in children():
+        os.kill(int(pid), signal.SIGKILL)
+        os.waitid(os.P_PID, int(pid), os.WEXITED | os.WNOWAIT)
+    assert [pool.run(["echo", "x"]).text for _ in range(4)] == ["x\n"] * 4
+    wait_for(lambda: [ocirt.status(id) for id in ocirt.ids()] == ["created"] * 3)
+    for id in ocirt.ids():
+        ocirt.ok("delete", "--force", id)
+    assert [pool.run(["echo", "x"]).text for _ in range(4)] == ["x\n"] * 4
+
+
 def test_wrong_config_is_told_when_the_pool_opens(image, runtime):
     config = config_for("x", cgroup=cgroups_path("p"))
     config["process"]["cwd"] = "relative"

@@ -9,7 +9,7 @@ from ocirt.errors import ConfigError, RequestError
 from ocirt.model.config import parse
 from ocirt.model.text import bound
 from ocirt.plan.steps import EVENTS
-from tests.unit.plans import DATA, config, facts, host, names, plan, request, shown, steps, values
+from tests.unit.plans import DATA, config, facts, host, names, plan, request, shown, steps, values, with_changes
 
 READY, MAPPED, PLACED = [EVENTS.index(name) for name in ("ready", "mapped", "placed")]
 
@@ -48,6 +48,30 @@ def test_host_section(spec):
         ("Receive", {"event": READY}),
         ("WritePidFile", {"path": "/pid"}),
     ]
+
+
+RENEWED = {"verb": "create", "late": "1", "renew": "1"}
+
+
+def test_section_of_the_next_container():
+    """It begins with the removal of what counts or limits over time, and goes on as the first container's."""
+    members = json.loads((DATA / "runc-spec.json").read_bytes())
+    members["process"]["terminal"] = False
+    members["mounts"] = [each for each in members["mounts"] if each["type"] != "cgroup"]
+    made = plan(members, host(), **RENEWED)
+    removed = [fields["hierarchy"].rpartition("/")[2] for _, fields in shown(made, "renew", "RemoveCgroup")]
+    assert removed == ["cpu", "memory", "blkio", "pids"] and names(made, "renew")[0] == "BeginNetwork"
+    assert made.sections["renew"][1 + len(removed) :] == made.sections["host"][2:]
+    assert shown(made, "host", "StoreContainer") == [("StoreContainer", {"listen": 0})]
+    for change in (
+        {"hooks": {"poststop": [{"path": "/x"}]}},
+        {"mounts": [*members["mounts"], {"destination": "/c", "type": "cgroup", "source": "cgroup"}]},
+        {"linux": {**members["linux"], "namespaces": [{"type": "mount"}, {"type": "uts"}]}},
+    ):
+        assert plan(with_changes(members, **change), host(), **RENEWED).sections["renew"] == []
+    assert plan(members, host(), **{**RENEWED, "renew": ""}).sections["renew"] == []
+    with pytest.raises(RequestError, match="--renew: found no --late"):
+        plan(members, host(), **{**RENEWED, "late": ""})
 
 
 def test_limits_are_written_before_anything_joins(spec):

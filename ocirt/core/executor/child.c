@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/processes.h"
 #include "base/socket.h"
 #include "base/wait.h"
@@ -56,7 +57,7 @@ int send_to_peer(struct run *r, int socket, const char *name, int fd) {
 // child in the caller's cgroup, and the child moves itself, for which it waits for a grace period.
 int killed_at_birth(struct run *r) {
   struct child *child = &r->child;
-  if (r->section != SECTION_HOST || child->pidfd < 0 || child->entry >= 0 || *child->runs) return 0;
+  if (!is_host(r) || child->pidfd < 0 || child->entry >= 0 || *child->runs) return 0;
   const struct step_spawn *s = (const void *)r->spawn;
   int gone = 0, cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
   // A child that the kernel has not killed begins to run soon.
@@ -92,7 +93,7 @@ int pass_on(struct run *r, const struct message *message) {
 
 // If a step fails because the child has ended, the report that the child sent before is the failure.
 int earlier_report(struct run *r, int error) {
-  while (r->section == SECTION_HOST && sys_poll(r->peer, POLLIN, 0) == 1) {
+  while (is_host(r) && sys_poll(r->peer, POLLIN, 0) == 1) {
     struct message message;
     int fds[PASSED];
     if (receive_message(r->peer, &message, fds, PASSED) != 1) break;
@@ -120,6 +121,7 @@ int child_gone(struct run *r) {
 int prepare_state(struct run *r) {
   struct buffer text = state_json(r->program, r->container->journal, r->container->journal->pid, "created", -1, 1);
   int error = container_write(r->container, STATE_TO_BE, text.data, text.used);
+  arena_pop(&text); // a runtime that renews containers writes many
   r->has_state = 1;
   return called(r, "state.json", error);
 }

@@ -93,7 +93,7 @@ int receive_event(struct run *r, const struct occurrence *s) {
     int got = await_message(r->container, r->peer, &message, fds, PASSED);
     if (got == -EINTR) return ended_by_signal(r);
     if (got < 0) return failing(r, "recvmsg", got);
-    if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
+    if (got == 0) return is_host(r) ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
     if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message);
   } while (keep_early(r, s->event, &message, fds[0]));
   return message.event == s->event ? take_event(r, s, &message, fds) : failing(r, "recvmsg", -EPROTO);

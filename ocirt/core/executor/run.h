@@ -58,6 +58,9 @@ struct run {
   char detail_data[6144];
 };
 
+// Does the runtime's own process run this section, beside a child?
+static inline int is_host(const struct run *r) { return r->section == SECTION_HOST || r->section == SECTION_RENEW; }
+
 // Notes the failing call and returns the error: `return failing(r, "openat2", error);`
 static inline int failing(struct run *r, const char *call, int error) {
   r->call = call;

@@ -28,7 +28,7 @@ int do_raise_limit(struct run *r, const struct step_raise_limit *s) {
   struct limit now; // of the runtime: the child has inherited it
   if (sys4(SYS_prlimit64, 0, s->resource, 0, &now) || now.hard >= (uint64_t)s->hard) return 0;
   now.hard = (uint64_t)s->hard;
-  sys4(SYS_prlimit64, r->section == SECTION_HOST ? r->child.pid : 0, s->resource, &now, 0);
+  sys4(SYS_prlimit64, is_host(r) ? r->child.pid : 0, s->resource, &now, 0);
   return 0;
 }
 

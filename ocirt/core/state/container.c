@@ -90,16 +90,12 @@ void container_make(struct container *c) {
     sys_unlink(root, c->id, AT_REMOVEDIR);
     fail("--root %s: write the journal of %s: %e", c->root, c->id, error);
   }
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
   *c->journal = (struct journal){.version = JOURNAL_VERSION,
-      .phase = PHASE_CREATING,
-      .created_seconds = now.tv_sec,
-      .created_nanoseconds = now.tv_nsec,
       .creator = creator,
       .creator_start_time = start_time,
       .holder = creator,
       .holder_start_time = start_time};
+  journal_begin(c->journal);
   memcpy(c->journal->magic, JOURNAL_MAGIC, sizeof c->journal->magic);
 }
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base/files.h"
 #include "base/processes.h"
@@ -11,6 +12,15 @@ static int map_journal(int fd, int protection, struct journal **journal) {
   if (memory == MAP_FAILED) return -ENOMEM;
   *journal = memory;
   return 0;
+}
+
+void journal_begin(struct journal *journal) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  journal->phase = PHASE_CREATING;
+  journal->end = 0;
+  journal->created_seconds = now.tv_sec;
+  journal->created_nanoseconds = now.tv_nsec;
 }
 
 int journal_make(int dir, struct journal **journal) {

@@ -44,6 +44,7 @@ struct journal {
   struct effect effects[JOURNAL_EFFECTS];
 };
 
+void journal_begin(struct journal *journal); // a container is created now
 int journal_make(int dir, struct journal **journal); // a new one, all zeros: 0 or negative errno
 
 // 0 with the journal of the state directory, or with null if it has none or one of another layout; or negative errno.

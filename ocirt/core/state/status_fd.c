@@ -8,13 +8,14 @@
 #include "state/facts.h"
 
 // Begin and end carry the monotonic clock in nanoseconds, so that the reader can compute how long the process ran.
-void put_begin(struct buffer *to, int pid, uint64_t start_time) {
-  format(to, "{\"pid\":%d,\"startTime\":%l,\"clock\":%l}\n", pid, (int64_t)start_time, nanoseconds(CLOCK_MONOTONIC));
+void put_begin(struct buffer *to, int pid, uint64_t start_time, int renews) {
+  format(to, "{\"pid\":%d,\"startTime\":%l%s,\"clock\":%l}\n", pid, (int64_t)start_time,
+      renews ? ",\"renews\":true" : "", nanoseconds(CLOCK_MONOTONIC));
 }
 
 void tell_begin(int pid, uint64_t start_time) {
   BUFFER(line, 128);
-  put_begin(&line, pid, start_time);
+  put_begin(&line, pid, start_time, 0);
   if (logging.reader >= 0) write_all(logging.reader, line.data, line.used);
 }
 

@@ -4,6 +4,6 @@
 #include "base/text.h"
 #include "state/container.h"
 
-void put_begin(struct buffer *to, int pid, uint64_t start_time);
+void put_begin(struct buffer *to, int pid, uint64_t start_time, int renews);
 void tell_begin(int pid, uint64_t start_time); // writes it, if there is a reader
 void put_end(struct buffer *to, const struct container *c, int status, const struct rusage *usage); // a wait status

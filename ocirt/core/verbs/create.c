@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "base/terminal.h"
+#include "base/trace.h"
 #include "commands/helper.h"
 #include "executor/execute.h"
 #include "executor/failure.h"
@@ -20,13 +21,16 @@
 #include "verbs/lifecycle.h"
 #include "verbs/start.h"
 
-static _Noreturn void undo(struct container *c, struct run *r, const char *message) {
-  end_child(r); // a cgroup with processes cannot be removed
-  // Create may have failed because there are no more descriptors.
+static void close_run(struct run *r) {
   for (unsigned i = 0; i < REGISTERS; i++)
     sys_close(r->fds[i]);
   sys_close(r->start_socket);
   sys_close(r->cgroupfs);
+}
+
+static _Noreturn void undo(struct container *c, struct run *r, const char *message) {
+  end_child(r); // a cgroup with processes cannot be removed
+  close_run(r); // create may have failed because there are no more descriptors
   destroy_or_warn(c, (int)c->journal->hooks_run);
   fail("%s", message);
 }
@@ -65,10 +69,46 @@ static void start_or_destroy(struct run *r) {
   fail("%s", text.data);
 }
 
+// --renew: makes the next container in the state directory of the one whose program has ended: 1, or 0 if that has run
+// none, or another verb has removed it.
+static int renew(struct run *r) {
+  struct container *c = r->container;
+  if (c->journal->phase != PHASE_RUNNING || container_lock(c)) return 0;
+  journal_begin(c->journal); // a delete that finds this ends the runtime first, as it ends any create
+  sys_close(release(&c->pidfd));
+  close_run(r);
+  run_begin(r, c, SECTION_RENEW);
+  run_host_section(r);
+  return 1;
+}
+
+// Stays until the end of the container, with --renew until that of the last one: as run_in_foreground. `by_message`:
+// the program comes over --status-fd.
+static int stay(struct run *r, int signals, int by_message) {
+  struct container *c = r->container;
+  struct foreground_process init;
+  int status;
+  do {
+    container_unlock(c); // from now on other verbs act on the container
+    init = (struct foreground_process){.container = c,
+        .pid = c->journal->pid,
+        .pidfd = c->pidfd,
+        .signals = signals,
+        .master = r->console,
+        .peer = by_message ? r->peer : 0,
+        .renews = section_count(&c->program, SECTION_RENEW) && !record.part, // which has no room for the next one
+        .start_time = c->journal->start_time};
+    status = run_in_foreground(&init);
+    if (by_message) sys_close(init.peer);
+  } while (init.renews && status >= 0 && renew(r));
+  return status;
+}
+
 void verb_create(struct request *q, const struct program *program, struct span config) {
   static struct run r;
   int restore = q->verb == VERB_RESTORE, run = q->verb == VERB_RUN || restore, signals = -1;
   int waits_for_end = run ? !q->flags[FLAG_DETACH] : logging.reader >= 0;
+  if (q->flags[FLAG_RENEW] && logging.reader < 0) fail("--renew: found no --status-fd, expected that of a socket");
   keep_for_program(q); // hooks must not get these descriptors
   struct container c = new_container(q, program, config);
   fault_begin(native_verbs[q->verb].name);
@@ -84,22 +124,14 @@ void verb_create(struct request *q, const struct program *program, struct span c
   note_throttling(&c.program);
   await_python(q);
   log_commit();
-  struct foreground_process init = {.container = &c,
-      .pid = c.journal->pid,
-      .pidfd = c.pidfd,
-      .signals = signals,
-      .master = r.console,
-      .start_time = c.journal->start_time};
   if (!waits_for_end) {
-    tell_begin(init.pid, init.start_time);
+    tell_begin(c.journal->pid, c.journal->start_time);
     sys_exit(0);
   }
-  container_unlock(&c); // from now on other verbs act on the container
-  if (!run) {
-    sys_close(r.peer);
-    sys_close(r.start_socket);
-  }
-  int status = run_in_foreground(&init);
+  int by_message = q->flags[FLAG_RENEW] != 0;
+  if (!run) sys_close(r.start_socket);
+  if (!run && !by_message) sys_close(r.peer);
+  int status = stay(&r, signals, by_message);
   if (status < 0 || q->flags[FLAG_REMOVE] || (run && !q->flags[FLAG_KEEP])) lock_and_destroy(&c, 1);
   sys_exit(status < 0 ? 255 : status);
 }

@@ -37,7 +37,7 @@ struct flow {
 };
 
 struct foreground {
-  const struct foreground_process *about;
+  struct foreground_process *about;
   int master; // -1: hung up, or the runtime has made no terminal
   struct flow input, output, status;
   struct readiness ready;
@@ -48,7 +48,6 @@ struct foreground {
   int open_line; // the last input does not end a line
   int64_t give_up; // after the end of the container, 0: before it
   int status_of_end; // a wait status
-  int is_late; // the program may come over the socket of --status-fd
 };
 
 static void make_raw(struct foreground *f) {
@@ -171,15 +170,14 @@ static void take_signals(struct foreground *f) {
 
 static void tell_process(struct foreground *f) {
   struct buffer line = {f->status.data, sizeof f->status.data, f->status.last, 0};
-  put_begin(&line, f->about->pid, f->about->start_time);
+  put_begin(&line, f->about->pid, f->about->start_time, f->about->renews);
   f->status.last = line.used;
 }
 
 // Starts the container as `start` does, which would be one process more. Reports the failure, or once more the process.
 static void take_start(struct foreground *f) {
   STATIC_BUFFER(text, LOG_LINE);
-  f->is_late = 0;
-  if (start_by_message(f->about->container, logging.reader, &text))
+  if (start_by_message(f->about->container, logging.reader, release(&f->about->peer), &text))
     log_line("error", text.data);
   else
     tell_process(f);
@@ -224,7 +222,7 @@ static int turn(struct foreground *f) {
       [TYPED] = {has_data(in) ? in->to : -1, POLLOUT, 0},
       [PRINTED] = {has_room(out) ? out->from : -1, POLLIN, 0},
       [OUTPUT] = {has_data(out) ? out->to : -1, POLLOUT, 0},
-      [STATUS] = {status->to, (short)((has_data(status) ? POLLOUT : 0) | (f->is_late ? POLLIN : 0)), 0},
+      [STATUS] = {status->to, (short)((has_data(status) ? POLLOUT : 0) | (a->peer > 0 ? POLLIN : 0)), 0},
       [NOTIFY] = {f->ready.fd, f->ready.events, 0},
   };
   long n = sys_ppoll(fds, COUNT(fds), wait_time(f));
@@ -255,7 +253,7 @@ static int turn(struct foreground *f) {
   return !f->give_up || (now < f->give_up && (out->from >= 0 || has_data(out) || has_data(status)));
 }
 
-int run_in_foreground(const struct foreground_process *a) {
+int run_in_foreground(struct foreground_process *a) {
   static COLD_BSS struct foreground f;
   TRACED("wait", "until the process ends", "");
   int has_master = a->master >= 0;
@@ -270,11 +268,8 @@ int run_in_foreground(const struct foreground_process *a) {
     f.input.to = f.output.from = a->master;
   }
   if (logging.reader >= 0) {
-    struct stat st;
     tell_process(&f);
     f.status.to = nonblocking(&f, 2, logging.reader, O_WRONLY);
-    f.is_late = a->container->journal->phase == PHASE_CREATED && is_late(a->container) &&
-                !sys_fstat(f.status.to, &st) && S_ISSOCK(st.st_mode);
   }
   int going;
   while ((going = turn(&f)) > 0)

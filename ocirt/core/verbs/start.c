@@ -155,15 +155,15 @@ int start_container(struct container *c, const struct late *late, int socket, st
   return destroy_started(c);
 }
 
-int start_by_message(struct container *c, int socket, struct buffer *text) {
+int start_by_message(struct container *c, int from, int socket, struct buffer *text) {
   struct late late;
-  long n = receive_rights(socket, &late.values, sizeof late.values, late.fds, LATE_DESCRIPTORS);
+  long n = receive_rights(from, &late.values, sizeof late.values, late.fds, LATE_DESCRIPTORS);
   int error = n == sizeof late.values ? container_lock(c) : -EBADMSG, ends = c->ends;
-  c->ends = socket; // nothing else comes over it but its end
+  c->ends = from; // nothing else comes over it but its end
   if (error)
     format(text, "start the container: %e", error);
   else
-    error = start_container(c, &late, -1, text);
+    error = start_container(c, &late, socket, text);
   c->ends = ends;
   container_unlock(c);
   for (unsigned i = 0; i < LATE_DESCRIPTORS; i++)

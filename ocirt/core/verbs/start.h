@@ -20,4 +20,5 @@ struct late late_values(const struct container *c, const struct request *q); // 
 // Starts the container: 0, -1 with the error's text, or START_DESTROYED with it. `late`: null for a container that is
 // not late. `socket` leads to the waiting init and is used up; -1: start.sock leads there.
 int start_container(struct container *c, const struct late *late, int socket, struct buffer *message);
-int start_by_message(struct container *c, int socket, struct buffer *message); // the same, `late` comes over `socket`
+// The same; `late` comes over the socket `from`.
+int start_by_message(struct container *c, int from, int socket, struct buffer *message);

@@ -19,6 +19,7 @@ SECTIONS = (
     "update",
     "restore",
     "delete",
+    "renew",
     "in_criu_netns",
     "in_restored_mntns",
 )
@@ -38,6 +39,8 @@ update              ``update``, in a program of its own
 restore             the undoing of a failed update: one step for each step of ``update``, in reverse order, except
                     KeepResources
 delete              ``delete``, and the undoing of a failed create
+renew               the process of ``create --late --renew``, once the container has ended: what the next one gets anew. It
+                    takes the steps of host as well
 in_criu_netns       the verb ``restore``, in a child that enters namespaces which criu has just made
 in_restored_mntns   the verb ``restore``, in a child that enters the container's mount namespace after criu has restored
                     everything and before any process continues
@@ -159,3 +162,7 @@ class Step(Record):
     call = ""
     hints: dict[str, str] = {}
     explained = False
+
+    @classmethod
+    def may_stand_in(cls, section: str) -> bool:
+        return section in cls.sections or (section == "renew" and "host" in cls.sections)

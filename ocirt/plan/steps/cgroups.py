@@ -212,7 +212,7 @@ class RemoveCgroup(Step):
     """Kill the processes that remain in the cgroup and remove its child cgroups. If the journal says that this
     container made the directory and its parents, remove these too, except a parent in use."""
 
-    sections = ("delete",)
+    sections = ("delete", "renew")
     fields = {"hierarchy": "text", "path": "text"}
     sentence = "remove cgroup {hierarchy}{path}"
 
