@@ -307,12 +307,17 @@ def summary(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One :func:`summary` of several, each of other programs with the same runtimes; the facts are the first's."""
+    """One :func:`summary` of several with the same runtimes. Of a program that several of them have, the last one counts;
+    a fact is what each of them says.
+    """
     runtimes = []
     for at, each in enumerate(parts[0]["runtimes"]):
-        programs = {name: one for part in parts for name, one in part["runtimes"][at]["programs"].items()}
-        runtimes.append({**each, "programs": dict(sorted(programs.items()))})
-    return {**parts[0], "runtimes": runtimes}
+        columns = [part["runtimes"][at] for part in parts]
+        programs = {name: one for column in columns for name, one in column["programs"].items()}
+        lines = dict.fromkeys(line for column in columns for line in column["version"])
+        runtimes.append({**each, "version": list(lines), "programs": dict(sorted(programs.items()))})
+    facts = {name: "; ".join(dict.fromkeys(part[name] for part in parts)) for name in parts[0] if name != "runtimes"}
+    return {**facts, "runtimes": runtimes}
 
 
 def machine_section(

@@ -167,6 +167,20 @@ def test_a_section_of_several_runs():
     assert report.replaced(page, section) == page
 
 
+def test_a_program_that_ran_again():
+    """Its last result counts, and the facts say that there were several runs."""
+    runs = [
+        {
+            "commit": commit,
+            "runtimes": [{"name": "ocirt", "version": ["0.2", f"commit: {commit}"], "programs": programs}],
+        }
+        for commit, programs in (("a1", {"one": 1, "two": 1}), ("b2", {"two": 2}), ("b2", {"three": 2}))
+    ]
+    run = report.merged(runs)
+    assert run["commit"] == "a1; b2" and run["runtimes"][0]["version"] == ["0.2", "commit: a1", "commit: b2"]
+    assert run["runtimes"][0]["programs"] == {"one": 1, "three": 2, "two": 2}
+
+
 @pytest.mark.parametrize(
     "words, message",
     [
