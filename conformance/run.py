@@ -44,6 +44,8 @@ OF_RUNTIMETEST = b"util.RuntimeInsideValidate"
 """The function of the programs that run runtimetest in a container and give it ten seconds. Their executables name it."""
 UNHURRIED = {"after_start": """while "$REAL" state "$2" | grep -q '"running"'; do sleep 0.1; done"""}
 """How the spy returns from start when the container has ended."""
+OF_HURRIED_HOOKS = "hooks_stdin"
+"""The program that gives each of its hooks one second."""
 
 
 @dataclass
@@ -143,10 +145,12 @@ def run(
 
 
 def unhurried(suite: Suite, program: str) -> dict[str, str]:
-    """What the spy does to give runtimetest all the time that it needs, on a machine that is said to be slow."""
-    if cells.SLOWNESS == 1 or OF_RUNTIMETEST not in (suite.folder / program).read_bytes():
+    """What the spy does to give runtimetest and hooks all the time that they need, on a machine that is said to be slow."""
+    if cells.SLOWNESS == 1:
         return {}
-    return UNHURRIED
+    if program == OF_HURRIED_HOOKS:
+        return {"before_create": f"""sed -i 's/"timeout": 1$/"timeout": {cells.SLOWNESS}/' "$bundle/config.json" """}
+    return UNHURRIED if OF_RUNTIMETEST in (suite.folder / program).read_bytes() else {}
 
 
 def program_in_cell(suite: Suite, runtime: Runtime, program: str, limit: float = LIMIT) -> Result:

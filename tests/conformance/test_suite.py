@@ -64,6 +64,23 @@ def test_runtimetest_has_time_on_a_slow_machine(suite, tmp_path, monkeypatch, sl
     assert (result.problems == []) is right and (result.count("ok") == 1) is right, result
 
 
+@pytest.mark.parametrize("slowness, right", [(1, False), (2, True)])
+def test_hooks_have_time_on_a_slow_machine(suite, tmp_path, monkeypatch, slowness, right):
+    """This runtime takes no hook that has one second, which is what the program gives it."""
+    monkeypatch.setattr(cells, "SLOWNESS", slowness)
+    runtime = tmp_path / "runtime"
+    runtime.write_text(f"""#!/bin/sh
+for word; do
+  [ "$last" != --bundle ] || ! grep '"timeout": 1$' "$word/config.json" || exit 1
+  last=$word
+done
+exec {OURS} "$@"
+""")
+    runtime.chmod(0o755)
+    result = run.program_in_cell(suite, run.Runtime("ocirt", str(runtime), ()), run.OF_HURRIED_HOOKS)
+    assert (result.count("ok") == 3) is right, result
+
+
 def test_a_program_that_hangs_is_ended(suite):
     """With all its processes, also those that hold its output open."""
     status, out, _ = run.in_cell(

@@ -122,6 +122,16 @@ def test_parts_that_ran_by_hand(night, results, tmp_path, monkeypatch):
     assert "parts of it that were run by hand |" in (night / "hosts.md").read_text()
 
 
+def test_parts_of_several_commits(night, results, tmp_path, monkeypatch):
+    """A file of a guest names the commit at which it ran, which tests/vm/machine.py writes into it."""
+    text = results.read_text()
+    for at in ("a1", "b2"):
+        (tmp_path / f"all.{at}.xml").write_text(text.replace("<testsuites", f'<testsuites commit="{at}"'))
+    monkeypatch.setattr(program, "LANES", [lane(["false"], tmp_path / "all.xml")])
+    assert program.main(["--record", "one"]) == 1
+    assert json.loads((night / "hosts.json").read_text())["one"]["commit"] == "a1, b2"
+
+
 def test_nothing_ran_by_hand(night, tmp_path, monkeypatch):
     monkeypatch.setattr(program, "LANES", [lane(["false"], tmp_path / "all.xml")])
     with pytest.raises(SystemExit, match="found no results"):

@@ -3,11 +3,12 @@
 import faulthandler
 import json
 import os
-import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from pathlib import Path
+
+from conformance.commit import commit
 
 TREE = Path(__file__).resolve().parents[2]
 GUEST = Path(__file__).parent / "guest"
@@ -63,7 +64,9 @@ class Guest:
         faulthandler.cancel_dump_traceback_later()  # cancel pytest's limit; a guest has its own
         status = self.process.wait()
         if (self.share / "junit.xml").exists():
-            shutil.copy(self.share / "junit.xml", self.results)
+            results = ElementTree.parse(self.share / "junit.xml")
+            results.getroot().set("commit", commit())
+            results.write(self.results)
         return status
 
     def tests(self):

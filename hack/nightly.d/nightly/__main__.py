@@ -9,7 +9,7 @@ from conformance.commit import commit
 
 from .lanes import LANES, TREE, VERSIONS, Lane
 from .page import page
-from .results import Record, failed, parts
+from .results import Record, commits, failed, parts
 
 JSON, PAGE = TREE / "docs/hosts.json", TREE / "docs/hosts.md"
 LOGS = TREE / "build/nightly"
@@ -48,7 +48,7 @@ def record_of(lane: Lane) -> Record:
     return {
         "host": lane.host,
         "date": datetime.date.today().isoformat(),
-        "commit": commit(),
+        "commit": ", ".join(commits(*lane.files()) or [commit()]),
         "facts": facts(lane),
         "parts": parts(*lane.files()),
     }

@@ -5,6 +5,8 @@ import xml.etree.ElementTree
 from pathlib import Path
 from typing import Any
 
+from conformance.commit import commit
+
 PROVED = re.compile(r"^(?:Skipped: )?(?P<failure>.*); with runc, too: ", re.DOTALL)
 """The reason of a test that fails with runc as well (tests/engines/proof.py)."""
 REASON = 160
@@ -46,6 +48,12 @@ def reason_of(message: str) -> str:
         message = f"runc fails, too: {proved['failure']}"
     line = " ".join(message.split())
     return line if len(line) <= REASON else line[: REASON - 1] + "…"
+
+
+def commits(*paths: Path) -> list[str]:
+    """The commits that the results are of: a file of a guest names the one at which it ran, and any other is of now."""
+    roots = (xml.etree.ElementTree.parse(path).getroot() for path in paths)
+    return list(dict.fromkeys(root.get("commit") or commit() for root in roots))
 
 
 def parts(*paths: Path) -> dict[str, Record]:
