@@ -7,11 +7,15 @@ these sources, C and Python. ``_build.py`` is the build id for the package.
 """
 
 import hashlib
+import os
 import re
 import sys
+from errno import errorcode
 from pathlib import Path
 
 from .cli import flags, record
+from .compile.mount_options import SUPERBLOCK_FLAGS
+from .errors import reason
 from .model import shape, text
 from .model.host import OLDEST_KERNEL
 from .plan import cache, encode
@@ -47,6 +51,49 @@ def slot_paths(slots: "shape.Slots", kind: str, path: str = "") -> list[str]:
     return [found for step, item in inner for found in slot_paths(item, kind, path + step)]
 
 
+WORDINGS = {
+    "EIO": "input/output error",
+    "ECHILD": "no child processes",
+    "ENOMEM": "cannot allocate memory",
+    "EBUSY": "device or resource busy",
+    "EXDEV": "invalid cross-device link",
+    "EMFILE": "too many open files",
+    "ENOTTY": "inappropriate ioctl for device",
+    "ESPIPE": "illegal seek",
+    "EDOM": "numerical argument out of domain",
+    "ERANGE": "numerical result out of range",
+    "ENAMETOOLONG": "file name too long",
+    "ELOOP": "too many levels of symbolic links",
+    "ENOTUNIQ": "name not unique on network",
+    "ELIBBAD": "accessing a corrupted shared library",
+    "EOVERFLOW": "value too large for defined data type",
+    "EUSERS": "too many users",
+    "ENOTSOCK": "socket operation on non-socket",
+    "EMSGSIZE": "message too long",
+    "ENOTSUP": "operation not supported",
+    "EOPNOTSUPP": "operation not supported",
+    "EADDRINUSE": "address already in use",
+    "ENETUNREACH": "network is unreachable",
+    "ENOTCONN": "transport endpoint is not connected",
+    "EUCLEAN": "structure needs cleaning",
+    "EDQUOT": "disk quota exceeded",
+}
+"""Engines look for errors in the words of Go and glibc. A Python with musl words these differently."""
+
+
+def error_words() -> str:
+    """The words of every error, in C, by its number."""
+    words = {
+        name: WORDINGS.get(name, reason(OSError(number, os.strerror(number)))) for number, name in errorcode.items()
+    }
+    return ", ".join([f"[{name}] = {c_string(text)}" for name, text in words.items()])
+
+
+def pairs(table: "Iterable[tuple[str, object]]") -> str:
+    """The rows of a table in C."""
+    return ", ".join([f"{{{first}, {second}}}" for first, second in table])
+
+
 def cache_constants() -> list[str]:
     """What entries of the cache consist of, and what the scanner reads as one value."""
     lines = [f"#define CACHE_MAGIC {c_string(cache.MAGIC.decode())}", f"#define CACHE_FORMAT {cache.FORMAT}"]
@@ -55,8 +102,10 @@ def cache_constants() -> list[str]:
     lines += [f"#define CACHE_VARIANTS {cache.VARIANTS}", f"#define RECORD_MAGIC {c_string(record.MAGIC.decode())}"]
     lines += [f"enum predicate {{ {', '.join('TEST_' + name.upper() for name in cache.PREDICATES)} }};"]
     lines += [f"enum {{ {', '.join(f'CHECK_{name} = {getattr(cache, name)}' for name in cache.CHECKS)} }};"]
-    places = ", ".join(f"{{{c_string(variable)}, {c_string(folder)}}}" for variable, folder in cache.PLACES)
-    lines += [f"#define CACHE_PLACES {places}"]
+    lines += [f"#define CACHE_PLACES {pairs((c_string(each), c_string(folder)) for each, folder in cache.PLACES)}"]
+    types = [(hex(number), 1) for number in cache.IN_MEMORY.values()]
+    types += [(hex(number), 0) for number in cache.WITH_DEVICES_BENEATH.values()]
+    lines += [f"#define FILE_SYSTEMS_WITHOUT_DEVICE {pairs(types)}"]
     for name, kind in (("LIST", shape.LIST), ("RAW", shape.RAW)):
         paths = slot_paths(shape.SLOTS, kind) + slot_paths(shape.REQUEST, kind, "$\\0")
         lines.append(f"#define {name}_SLOTS " + " ".join(f"{name}({path})" for path in paths))
@@ -102,6 +151,9 @@ def program_header() -> str:
     for name in ("LITERAL", "SLOT", "NUMBER_SLOT", "STRING", "SPLICE", "TEXT_VALUE", "NUMBER_VALUE", "LIST_VALUE"):
         lines.append(f"#define {name} {getattr(encode, name)}")
     lines += cache_constants()
+    lines += [f"#define ERROR_WORDS {error_words()}"]
+    flags_of_options = [(c_string(option), flag) for option, flag in SUPERBLOCK_FLAGS.items()]
+    lines += [f"#define SUPERBLOCK_FLAGS {pairs(flags_of_options)}"]
     lines += ["", "enum section_id {"] + [f"  SECTION_{name.upper()}," for name in SECTIONS] + ["  SECTION_COUNT", "};"]
     lines += ["#define SECTION_NAMES " + ", ".join(c_string(name) for name in SECTIONS)]
     lines += ["#define EVENT_NAMES " + ", ".join(c_string(name) for name in EVENTS)]

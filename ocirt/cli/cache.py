@@ -10,7 +10,7 @@ from ..errors import HostError, RequestError, reason
 from ..model.host import Host
 from ..model.json import parse
 from ..model.shape import AT_REQUEST, Shape
-from ..plan.cache import NEW, PLACES, has_form, is_own, open_directory
+from ..plan.cache import IN_MEMORY, NEW, PLACES, WITH_DEVICES_BENEATH, has_form, is_own, open_directory
 from ..plan.entries import (
     DamagedEntry,
     Entry,
@@ -58,11 +58,6 @@ def run(line: "CommandLine") -> None:
         write(json.dumps(rows, indent=2) + "\n" if line.options.format == "json" else as_table(rows))
 
 
-IN_MEMORY = ("tmpfs", "ramfs")
-WITH_DEVICES_BENEATH = ("overlay", "btrfs", "zfs", "bcachefs")
-"""Types of local file systems whose device number is not that of a block device."""
-
-
 def directory_of(environment: "Mapping[str, str]", euid: int) -> str:
     """The directory in which create would look for programs (core/launch/cache_directory.c has the same rules).
 
@@ -108,7 +103,7 @@ def unfit(directory: str, euid: int) -> str | None:
         if found.st_uid != euid or found.st_mode & 0o077:
             return f"found owner {found.st_uid} and mode {found.st_mode & 0o7777:04o}, expected {euid} and 0700"
     type = file_system(directory)
-    local = os.major(found.st_dev) != 0 and not type.startswith("fuse") or type in IN_MEMORY + WITH_DEVICES_BENEATH
+    local = os.major(found.st_dev) != 0 and not type.startswith("fuse") or type in IN_MEMORY | WITH_DEVICES_BENEATH
     return None if local else f"found a file system of type {type}, expected a local one"
 
 

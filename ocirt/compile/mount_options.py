@@ -77,6 +77,16 @@ SUPERBLOCK = {
     "nolazytime": "lazytime",
 }
 
+SUPERBLOCK_FLAGS = {
+    # option: its MS_* flag, by which mount(2) takes it
+    "ro": 1,
+    "sync": 16,
+    "mand": 64,
+    "dirsync": 128,
+    "lazytime": 1 << 25,
+    **dict.fromkeys(("rw", "async", "nomand", "nolazytime"), 0),
+}
+
 IGNORED = ("defaults", "silent", "loud", "iversion", "noiversion", "norelatime", "rnorelatime")
 """The runtime need do nothing for these: fsconfig(2) never prints, file systems that count versions always do (Linux
 6.1), and a negated relatime falls back to the default, which is relatime."""

@@ -76,6 +76,9 @@ VARIANTS = 16
 """The most entries that the launcher tries for one config: those whose names have its hash."""
 LIMIT = 16 << 20
 """The most bytes of all entries together."""
+IN_MEMORY = {"tmpfs": 0x01021994, "ramfs": 0x858458F6}
+WITH_DEVICES_BENEATH = {"overlay": 0x794C7630, "btrfs": 0x9123683E, "zfs": 0x2FC12FC1, "bcachefs": 0xCA451A4E}
+"""Types of local file systems whose device number is not that of a block device, with their numbers for statfs(2)."""
 PLACES = (
     ("", "/run/ocirt-cache"),
     ("XDG_RUNTIME_DIR", "/ocirt-cache"),

@@ -1,6 +1,8 @@
 """Handlers in C that are written when building: what `call` of a step becomes (ocirt/generate.py)."""
 
-from ocirt.generate import call_handler, calls_source
+import os
+
+from ocirt.generate import call_handler, calls_source, error_words
 from ocirt.plan import steps
 
 
@@ -54,3 +56,12 @@ def test_each_step_with_a_call_has_one_handler():
     source = calls_source()
     assert all(source.count(f"do_{name}(") == 1 for name in ("unshare", "set_umask", "set_personality"))
     assert source.count("\nint do_") == len([step for step in steps.STEPS if step.call])
+
+
+def test_errors_have_the_words_that_engines_look_for_whoever_builds(monkeypatch):
+    """Another libc's Python, as musl's, words some of them differently."""
+    words = error_words()
+    assert '[ENOENT] = "no such file or directory"' in words and '[EIO] = "input/output error"' in words
+    assert "ELIBBAD" in words and "Error" not in words
+    monkeypatch.setattr(os, "strerror", lambda number: "I/O error")
+    assert '[EIO] = "input/output error"' in error_words() and '[EPERM] = "I/O error"' in error_words()

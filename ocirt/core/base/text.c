@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "steps.h"
+
 void put_bytes(struct buffer *to, const char *text, size_t size) {
   size_t room = to->size - 1 - to->used;
   if (size > room) {
@@ -120,34 +122,13 @@ void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds) {
   put(to, "Z");
 }
 
-// Engines look for these errors in the words of Go and glibc; musl words them differently.
-static const struct {
-  int error;
-  const char *text;
-} wordings[] = {{EIO, "input/output error"}, {ECHILD, "no child processes"}, {ENOMEM, "cannot allocate memory"},
-    {EBUSY, "device or resource busy"}, {EXDEV, "invalid cross-device link"}, {EMFILE, "too many open files"},
-    {ENOTTY, "inappropriate ioctl for device"}, {ESPIPE, "illegal seek"}, {EDOM, "numerical argument out of domain"},
-    {ERANGE, "numerical result out of range"}, {ENAMETOOLONG, "file name too long"},
-    {ELOOP, "too many levels of symbolic links"}, {ENOTUNIQ, "name not unique on network"},
-    {ELIBBAD, "accessing a corrupted shared library"}, {EOVERFLOW, "value too large for defined data type"},
-    {EUSERS, "too many users"}, {ENOTSOCK, "socket operation on non-socket"}, {EMSGSIZE, "message too long"},
-    {ENOTSUP, "operation not supported"}, {EADDRINUSE, "address already in use"},
-    {ENETUNREACH, "network is unreachable"}, {ENOTCONN, "transport endpoint is not connected"},
-    {EUCLEAN, "structure needs cleaning"}, {EDQUOT, "disk quota exceeded"}};
-
 void put_error(struct buffer *to, int error) {
-  if (error < 0) error = -error;
-  for (unsigned i = 0; i < COUNT(wordings); i++)
-    if (wordings[i].error == error) {
-      put(to, wordings[i].text);
-      return;
-    }
-  const char *text = strerror(error);
-  // Go's texts begin in lower case.
-  char first = text[0];
-  if (first >= 'A' && first <= 'Z' && text[1] >= 'a' && text[1] <= 'z') first = (char)(first + 'a' - 'A');
-  put_bytes(to, &first, 1);
-  put(to, text + 1);
+  static const char *const words[] = {ERROR_WORDS};
+  unsigned number = (unsigned)(error < 0 ? -error : error);
+  if (number < COUNT(words) && words[number])
+    put(to, words[number]);
+  else
+    format(to, "error %d", (int)number);
 }
 
 int vformat(struct buffer *to, const char *pattern, va_list arguments) {

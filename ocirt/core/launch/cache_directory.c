@@ -7,20 +7,18 @@
 #include "base/files.h"
 #include "steps.h"
 
-// linux/magic.h lacks this one.
-#define RAMFS_MAGIC 0x858458f6
-
-#define ZFS_MAGIC 0x2fc12fc1
-
-#define BCACHEFS_SUPER_MAGIC 0xca451a4e
-
 // Is the file system local: in memory, on a block device, or with block devices beneath an anonymous number? A server
 // (NFS, FUSE, 9p) could change an entry after the runtime has compared it.
-static int is_local(const struct stat *st, long type) {
-  static const long with_devices_beneath[] = {
-      TMPFS_MAGIC, RAMFS_MAGIC, OVERLAYFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, ZFS_MAGIC, BCACHEFS_SUPER_MAGIC};
-  for (unsigned i = 0; i < COUNT(with_devices_beneath); i++)
-    if (type == with_devices_beneath[i]) return 1;
+static int is_local(struct cache_directory *d, const struct stat *st, long type) {
+  static const struct {
+    long type;
+    int in_memory;
+  } without_device[] = {FILE_SYSTEMS_WITHOUT_DEVICE};
+  for (unsigned i = 0; i < COUNT(without_device); i++) {
+    if (type != without_device[i].type) continue;
+    d->in_memory = without_device[i].in_memory;
+    return 1;
+  }
   return major(st->st_dev) && type != FUSE_SUPER_MAGIC;
 }
 
@@ -50,12 +48,10 @@ static int open_directory(struct cache_directory *d, int parent_mode) {
     format(&d->reason, "%s: %e", path, (int)type);
   else if (st.st_uid != sys0(SYS_geteuid) || st.st_mode & 077)
     format(&d->reason, "%s is not the caller's alone (mode 0700)", path);
-  else if (!is_local(&st, type))
+  else if (!is_local(d, &st, type))
     format(&d->reason, "%s is not on a local file system", path);
-  else {
-    d->in_memory = type == TMPFS_MAGIC || type == RAMFS_MAGIC;
+  else
     return d->fd = release(&fd);
-  }
   return -1;
 }
 

@@ -12,17 +12,7 @@
 static const struct {
   const char *option;
   unsigned long flag;
-} flags[] = {
-    {"ro", MS_RDONLY},
-    {"sync", MS_SYNCHRONOUS},
-    {"dirsync", MS_DIRSYNC},
-    {"mand", MS_MANDLOCK},
-    {"lazytime", MS_LAZYTIME},
-    {"rw", 0},
-    {"async", 0},
-    {"nomand", 0},
-    {"nolazytime", 0},
-};
+} flags[] = {SUPERBLOCK_FLAGS};
 
 static int take_flag(const char *option, unsigned long *found) {
   for (unsigned i = 0; i < COUNT(flags); i++)
