@@ -9,9 +9,9 @@ An entry is, little-endian and without gaps (a *span* is a length of 4 bytes and
     guards    their number 4; each: source, ``s`` and a span, or ``i`` and a number of 16 bytes
     tests     their number 4; each: source, predicate 1, answer 1, number of arguments 4, and those: spans or a number
     observed  their number 4; each: kind 1, span (the subject), span (what was found)
+    span      the program up to its data, and the literals of the data
     slots     their number 4; each: source, kind 1, checks 1, length at most 4, low 16, high 16; first those of the
               program, then values that are only checked
-    span      the program up to its data, and the literals of the data
 
 A *source* is a span and the number of a value in the order of the document. With an empty span it is that value; with
 ``@`` and a key, a member of the value (of the annotations); with ``*`` and a prefix, the members whose keys begin so;
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ..model.text import Argument, Checks
     from .encode import Encoded, Slot
 
-MAGIC, FORMAT = b"ocirtkep", 3
+MAGIC, FORMAT = b"ocirtkep", 4
 FILTER_MAGIC = b"ocirtflt"
 """The beginning of a kept seccomp filter (:mod:`.filters`)."""
 NEW = ".new"
@@ -348,7 +348,7 @@ def _entry(key: str, sources: _Sources, config: "Config", host: "Host", encoded:
         if checks and path not in bound and path not in guarded
     ]
     body = _span(sources.shape.structure + b"\n" + key.encode("utf-8", "surrogateescape"))
-    body += _count(guards) + _count(tests) + _count(observed) + _count(slots) + _span(encoded.template)
+    body += _count(guards) + _count(tests) + _count(observed) + _span(encoded.template) + _count(slots)
     return (
         MAGIC
         + FORMAT.to_bytes(4, "little")

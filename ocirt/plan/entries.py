@@ -104,8 +104,8 @@ class Entry:
         ]
         self.tests = [reader.test() for _ in range(reader.number())]
         self.observed = [(chr(reader.byte()), reader.text(), reader.text()) for _ in range(reader.number())]
-        self.slots = [reader.slot() for _ in range(reader.number())]
         reader.span()
+        self.slots = [reader.slot() for _ in range(reader.number())]
         if reader.at != len(data):
             raise DamagedEntry("bytes follow the entry")
 

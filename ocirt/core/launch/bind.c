@@ -57,9 +57,9 @@ static int64_t slots_of(struct span template, struct program_header *header) {
 }
 
 // Binds the slots of the program: their values go behind the template. The slots after them are only checked.
-static int bind_slots(
-    const struct lookup *l, struct reader *r, struct bound *b, struct program_header *header, uint32_t in_program) {
-  for (uint32_t i = 0, count = take_number(r); i < count; i++) {
+static int bind_slots(const struct lookup *l, struct reader *r, struct bound *b, struct program_header *header,
+    uint32_t count, uint32_t in_program) {
+  for (uint32_t i = 0; i < count; i++) {
     struct slot slot;
     size_t before = b->used;
     if (!bind_slot(&l->scan, r, b, header->data.offset, &slot)) return 0;
@@ -75,15 +75,9 @@ static int bind_slots(
 }
 
 int bind_program(const struct lookup *l, struct reader *r, struct program *program) {
-  struct reader slots = *r;
-  struct leaf ignored;
-  uint32_t count = take_number(r);
-  for (uint32_t i = 0; i < count && !r->bad; i++) {
-    take_value(r, &l->scan, &ignored);
-    take(r, 6 + 2 * sizeof(__int128));
-  }
-  struct span template = take_span(r);
   struct program_header header;
+  struct span template = take_span(r);
+  uint32_t count = take_number(r);
   int64_t in_program = r->bad ? -1 : slots_of(template, &header);
   if (in_program < 0 || in_program > count) return 0;
   // The values together are no longer than the documents, but a value may also be part of other ones.
@@ -92,7 +86,7 @@ int bind_program(const struct lookup *l, struct reader *r, struct program *progr
   if (data == MAP_FAILED) return 0;
   memcpy(data, template.text, template.size);
   struct bound b = {data, template.size, capacity};
-  if (bind_slots(l, &slots, &b, &header, (uint32_t)in_program) && !program_use(program, data, b.used)) return 1;
+  if (bind_slots(l, r, &b, &header, count, (uint32_t)in_program) && !program_use(program, data, b.used)) return 1;
   munmap(data, capacity);
   return 0;
 }
