@@ -39,6 +39,16 @@ long read_cgroup(const char *hierarchy, const char *path, const char *file, char
   return error ? error : read_file(AT_FDCWD, full.data, text, size);
 }
 
+int64_t number_in_cgroup(const char *hierarchy, const char *path, const char *file, const char *key) {
+  char text[1024];
+  if (!*file || read_cgroup(hierarchy, path, file, text, sizeof text) <= 0) return 0;
+  size_t length = strlen(key);
+  int64_t number;
+  for (char *rest = text, *line; (line = next_line(&rest));)
+    if (!strncmp(line, key, length) && !parse_number(line + length + (line[length] == ' '), &number)) return number;
+  return 0;
+}
+
 int write_control(int dir, const char *file, const char *text) {
   CLOSING int fd = sys_openat2(dir, file, O_WRONLY, BENEATH);
   long n = fd < 0 ? fd : sys_write(fd, text, strlen(text));

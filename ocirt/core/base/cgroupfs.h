@@ -14,6 +14,9 @@ int beneath_cgroupfs(int *top, const char **path);
 // hierarchy. The caller's own cgroup does that if it lies above the caller's cgroup namespace.
 int put_cgroup(struct buffer *to, const char *hierarchy, const char *path, const char *file);
 long read_cgroup(const char *hierarchy, const char *path, const char *file, char *text, size_t size); // as read_file
+
+// The number after the word `key` in a file of a cgroup, or the first one if `key` is empty; 0: none, or no file.
+int64_t number_in_cgroup(const char *hierarchy, const char *path, const char *file, const char *key);
 int write_control(int dir, const char *file, const char *text); // one write: 0 or negative errno
 
 // Marks a parent cgroup as made by ocirt, so that the last container in it removes it.

@@ -1,8 +1,10 @@
 #include "base/files.h"
 
+#include <dirent.h>
 #include <sys/sysmacros.h>
 #include <linux/major.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/statfs.h>
 
 int write_all(int fd, const char *data, size_t size) {
@@ -16,15 +18,27 @@ int write_all(int fd, const char *data, size_t size) {
   return 0;
 }
 
+long read_all(int fd, char *data, size_t size) {
+  size_t used = 0;
+  long n = 0;
+  while (used < size && ((n = sys_read(fd, data + used, size - used)) > 0 || n == -EINTR))
+    used += n > 0 ? (size_t)n : 0;
+  return n < 0 ? n : (long)used;
+}
+
 long read_file(int dir, const char *path, char *data, size_t size) {
   CLOSING int fd = sys_open(dir, path, O_RDONLY, 0);
   if (fd < 0) return fd;
-  size_t used = 0;
-  long n = 0;
-  while (used < size - 1 && (n = sys_read(fd, data + used, size - 1 - used)) > 0)
-    used += (size_t)n;
-  data[used] = 0;
-  return n < 0 ? n : (long)used;
+  long n = read_all(fd, data, size - 1);
+  data[n > 0 ? n : 0] = 0;
+  return n;
+}
+
+struct span map_file(int fd, size_t most) {
+  struct stat st;
+  if (fd < 0 || sys_fstat(fd, &st) < 0 || st.st_size <= 0 || (size_t)st.st_size > most) return (struct span){0};
+  const char *text = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+  return text == MAP_FAILED ? (struct span){0} : (struct span){text, (uint32_t)st.st_size};
 }
 
 #define NULL_MINOR 3 // linux/major.h has the major number
@@ -39,24 +53,16 @@ long filesystem_of(int fd) {
   return error < 0 ? error : (long)fs.f_type;
 }
 
-struct entry {
-  uint64_t inode;
-  int64_t offset;
-  unsigned short length;
-  unsigned char type;
-  char name[];
-};
-
 int list_directory(int fd, int (*each)(int dir, const char *name, unsigned char type, void *data), void *data) {
   _Alignas(8) char entries[4096];
   sys3(SYS_lseek, fd, 0, 0);
   for (;;) {
     long size = sys3(SYS_getdents64, fd, entries, sizeof entries);
     if (size <= 0) return (int)size;
-    for (long at = 0; at < size; at += ((struct entry *)(entries + at))->length) {
-      struct entry *entry = (struct entry *)(entries + at);
-      if (!strcmp(entry->name, ".") || !strcmp(entry->name, "..")) continue;
-      int error = each(fd, entry->name, entry->type, data);
+    for (long at = 0; at < size; at += ((struct dirent *)(entries + at))->d_reclen) {
+      struct dirent *entry = (struct dirent *)(entries + at);
+      if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+      int error = each(fd, entry->d_name, entry->d_type, data);
       if (error) return error;
     }
   }

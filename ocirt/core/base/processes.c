@@ -1,5 +1,6 @@
 #include "base/processes.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <linux/sched.h>
 
@@ -11,8 +12,7 @@ int plain_id(const char *id) {
   return length && length <= 255 && !id[length] && strcmp(id, ".") && strcmp(id, "..");
 }
 
-// Reads start time and state letter from /proc/PID/stat; -ESRCH: no such process.
-static int read_stat(int pid, uint64_t *start_time, char *letter) {
+int read_start_time(int pid, uint64_t *start_time, char *letter) {
   BUFFER(path, 64);
   char text[1024];
   format(&path, "/proc/%d/stat", pid);
@@ -27,24 +27,18 @@ static int read_stat(int pid, uint64_t *start_time, char *letter) {
   // The name in parentheses may hold anything; the last parenthesis ends it. Field 22 is the 20th after it.
   const char *at = strrchr(text, ')');
   if (!at) return -EPROTO;
-  *letter = at[1] ? at[2] : 0;
+  if (letter) *letter = at[1] ? at[2] : 0;
   for (int field = 0; field < 20; field++) {
     at = strchr(at + 1, ' ');
     if (!at) return -EPROTO;
   }
-  for (at++; *at >= '0' && *at <= '9'; at++)
-    *start_time = *start_time * 10 + (uint64_t)(*at - '0');
+  *start_time = strtoull(at + 1, 0, 10);
   return 0;
-}
-
-int read_start_time(int pid, uint64_t *start_time) {
-  char letter;
-  return read_stat(pid, start_time, &letter);
 }
 
 uint64_t start_time_of(int pid) {
   uint64_t start_time;
-  int error = read_start_time(pid, &start_time);
+  int error = read_start_time(pid, &start_time, 0);
   // The caller must not take a living process for one that has ended.
   if (error && error != -ESRCH) fail("read /proc/%d/stat: %e", pid, error);
   return start_time;
@@ -53,11 +47,11 @@ uint64_t start_time_of(int pid) {
 int process_lives(int pid, uint64_t start_time) {
   uint64_t found;
   char letter = 'X';
-  if (pid <= 0 || read_stat(pid, &found, &letter) || found != start_time) return 0;
+  if (pid <= 0 || read_start_time(pid, &found, &letter) || found != start_time) return 0;
   if (letter != 'Z' && letter != 'X') return 1;
   // Its first thread has ended; the process may have others, which a pidfd knows.
   CLOSING int pidfd = sys_pidfd_open(pid);
-  return pidfd >= 0 && !read_start_time(pid, &found) && found == start_time && !is_readable(pidfd);
+  return pidfd >= 0 && !read_start_time(pid, &found, 0) && found == start_time && !is_readable(pidfd);
 }
 
 void put_process(struct buffer *to, int pid, const char *before) {
@@ -69,7 +63,7 @@ void put_process(struct buffer *to, int pid, const char *before) {
   uint64_t start_time;
   char letter = 0;
   const char *words = "ended since then";
-  if (!read_stat(pid, &start_time, &letter)) words = "in an unknown state";
+  if (!read_start_time(pid, &start_time, &letter)) words = "in an unknown state";
   for (unsigned i = 0; i < COUNT(states); i++)
     if (states[i].letter == letter) words = states[i].words;
   format(to, "%s%d (%s)", before, pid, words);

@@ -2,7 +2,8 @@
 #pragma once
 #include "base/text.h"
 
-int read_start_time(int pid, uint64_t *start_time); // field 22 of /proc/PID/stat; -ESRCH with 0: no such process
+// Reads /proc/PID/stat: field 22 and, unless `letter` is null, the letter of the state; -ESRCH with 0: no such process.
+int read_start_time(int pid, uint64_t *start_time, char *letter);
 uint64_t start_time_of(int pid); // 0: no such process; fails the verb if /proc does not say
 int process_lives(int pid, uint64_t start_time); // is it still that process? Racy: for display, not before signalling
 void put_process(struct buffer *to, int pid, const char *before); // pid, and the state that may keep it from ending

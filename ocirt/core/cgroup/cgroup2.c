@@ -50,9 +50,7 @@ char *path_in(int pid, const char *mark, char *text, size_t size) {
   BUFFER(file, 64);
   format(&file, "/proc/%d/cgroup", pid);
   if (read_file(AT_FDCWD, file.data, text, size) <= 0) return 0;
-  for (char *line = text, *end; *line; line = end + 1) {
-    if (!*(end = line + strcspn(line, "\n"))) break;
-    *end = 0;
+  for (char *rest = text, *line; (line = next_line(&rest));) {
     line += strcspn(line, ":");
     if (!strncmp(line, mark, strlen(mark))) return strchr(line, '/');
   }

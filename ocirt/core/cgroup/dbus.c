@@ -28,15 +28,13 @@ static void pad(struct wire *w, uint32_t alignment) {
     put_raw(w, "", 1);
 }
 
-static void put_u32(struct wire *w, uint32_t number) {
-  pad(w, 4);
-  put_raw(w, &number, sizeof number);
+// A number of `size` bytes, little endian as this processor has it.
+static void put_integer(struct wire *w, uint32_t size, uint64_t number) {
+  pad(w, size);
+  put_raw(w, &number, size);
 }
 
-static void put_u64(struct wire *w, uint64_t number) {
-  pad(w, 8);
-  put_raw(w, &number, sizeof number);
-}
+static void put_u32(struct wire *w, uint32_t number) { put_integer(w, sizeof number, number); }
 
 static void put_string(struct wire *w, const char *text) {
   size_t size = strlen(text);
@@ -48,15 +46,6 @@ static void put_signature(struct wire *w, const char *text) {
   uint8_t size = (uint8_t)strlen(text);
   put_raw(w, &size, 1);
   put_raw(w, text, size + 1u);
-}
-
-// Parses a decimal number up to 2^64 - 1. -1 gives 2^64 - 1.
-static uint64_t number_of(struct wire *w, const char *text) {
-  char *end;
-  errno = 0;
-  uint64_t number = strtoull(text, &end, 10);
-  if (end == text || *end || errno) w->bad = 1;
-  return number;
 }
 
 // The items of all messages, and the next one to encode.
@@ -71,7 +60,15 @@ static const char *take_item(struct wire *w, struct items *items) {
   return "";
 }
 
-static uint64_t take_number(struct wire *w, struct items *items) { return number_of(w, take_item(w, items)); }
+// Parses a decimal number up to 2^64 - 1. -1 gives 2^64 - 1.
+static uint64_t take_number(struct wire *w, struct items *items) {
+  const char *text = take_item(w, items);
+  char *end;
+  errno = 0;
+  uint64_t number = strtoull(text, &end, 10);
+  if (end == text || *end || errno) w->bad = 1;
+  return number;
+}
 
 // The padding before the first item does not count in the array's length.
 static void begin_array(struct wire *w, uint32_t alignment) {
@@ -136,18 +133,18 @@ static void put_item(struct wire *w, struct items *items, int pid) {
     put_signature(w, take_item(w, items));
     break;
   case 'y':
-    put_raw(w, &(uint8_t){(uint8_t)take_number(w, items)}, 1);
+    put_integer(w, 1, take_number(w, items));
     break;
   case 'b':
   case 'u':
     put_u32(w, (uint32_t)take_number(w, items));
     break;
   case 't':
-    put_u64(w, take_number(w, items));
+    put_integer(w, 8, take_number(w, items));
     break;
   case 'd': { // the first minus the second, at least 0
     uint64_t a = take_number(w, items), b = take_number(w, items);
-    put_u64(w, a < b ? 0 : a - b);
+    put_integer(w, 8, a < b ? 0 : a - b);
     break;
   }
   case 'p':

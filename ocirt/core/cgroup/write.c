@@ -81,13 +81,9 @@ int do_write_cgroup_difference(struct run *r, const struct step_write_cgroup_dif
 }
 
 int do_check_memory_usage(struct run *r, const struct step_check_memory_usage *s) {
-  char text[32];
-  int64_t used;
-  if (read_cgroup(TEXT(hierarchy), TEXT(path), "memory.current", text, sizeof text) <= 0) return 0;
-  text[strcspn(text, "\n")] = 0;
-  if (parse_number(text, &used)) return 0;
+  int64_t used = number_in_cgroup(TEXT(hierarchy), TEXT(path), "memory.current", "");
   if ((NUMBER(limit) <= 0 || used < NUMBER(limit)) && (NUMBER(swap) <= 0 || used < NUMBER(swap))) return 0;
-  format(&r->detail, "%s bytes are in use", text);
+  format(&r->detail, "%l bytes are in use", used);
   return failing(r, "check", -EBUSY);
 }
 

@@ -200,23 +200,18 @@ int do_open_hook_output(struct run *r, const struct step_open_hook_output *s) {
   return 0;
 }
 
-// delete: marks the hook as begun. 0 if it must not run, because the delete that this one has ended hung in it.
-static int begin_poststop(struct run *r, const char *at, const char *path, struct effect *effect) {
-  if (r->container->taken_over && effect->state == EFFECT_INTENDED) {
-    warn("%s: skipped hook %s, which had not ended", at, path);
-    return 0;
-  }
-  effect->state = EFFECT_INTENDED;
-  return 1;
-}
-
 int do_run_hook(struct run *r, const struct step_run_hook *s) {
   const char *at = text_of(r->program, s->head.at);
   struct effect *effect = 0;
   if (r->section == SECTION_DELETE) {
     if (!r->hooks) return 0;
     effect = effect_of(r->container->journal, effect_key("hook", at), 1);
-    if (effect && !begin_poststop(r, at, TEXT(path), effect)) return 0;
+    // The delete that this one has ended hung in the hook.
+    if (effect && r->container->taken_over && effect->state == EFFECT_INTENDED) {
+      warn("%s: skipped hook %s, which had not ended", at, TEXT(path));
+      return 0;
+    }
+    if (effect) effect->state = EFFECT_INTENDED;
   }
   r->container->journal->hooks_run = 1;
   const char *const *env = s->inherit ? (const char *const *)caller.environment : TEXTS(env)->items;

@@ -31,7 +31,7 @@ int ended_by_signal(struct run *r) { return whole_failure(r, -ECANCELED, "ended 
 
 int remember_init(struct run *r, int pid) {
   struct journal *j = r->container->journal;
-  int error = read_start_time(pid, &j->start_time);
+  int error = read_start_time(pid, &j->start_time, 0);
   __atomic_store_n(&j->pid, pid, __ATOMIC_SEQ_CST);
   r->has_state = 0; // the prepared state.json has another pid
   return called(r, "read /proc/PID/stat of the container's process", error);

@@ -111,7 +111,7 @@ int find_program(const struct request *q, const struct inputs *in, struct progra
   struct cache_directory d = {.fd = -1, .path = &path, .reason = {d.reason_data, sizeof d.reason_data, 0, 0}};
   struct lookup l = {0};
   const char *boot = 0;
-  int looked = 0, hit = 0;
+  int hit = -1; // nobody has looked
   asked->place[0] = d.reason_data[0] = 0;
   CLOSING int fd = find_cache_directory(q, &d);
   int is_lasting = fd >= 0 && !d.in_memory;
@@ -121,15 +121,13 @@ int find_program(const struct request *q, const struct inputs *in, struct progra
     put(&d.reason, "programs for this command line are not kept");
   else if (fd >= 0 && !scan_all(&l, &asked->request, in))
     put(&d.reason, "programs for this document are not kept (`ocirt cache explain` says more)");
-  else if (fd >= 0) {
+  else if (fd >= 0)
     hit = find(&l, &d, program);
-    looked = 1;
-  }
-  if (!hit && logging.debug) {
+  if (hit <= 0 && logging.debug) {
     BUFFER(line, DEBUG_LINE);
     format(&line, "no kept program: %s", d.reason.data);
     log_line("debug", line.data);
   }
-  if (!looked) asked->place[0] = 0;
-  return hit;
+  if (hit < 0) asked->place[0] = 0;
+  return hit > 0;
 }

@@ -146,13 +146,9 @@ void detach_from_exe(char **argv, char **environment) {
 void close_exe(void) { sys_close(release(&executable.file)); }
 
 void forget_arguments(const char *name) {
-  char **last = environ, *begin = (char *)(uintptr_t)executable.argv0;
-  if (*last)
-    while (last[1])
-      last++;
-  else
-    last -= 2; // without variables the last string is the last argument
-  size_t size = (size_t)(*last + strlen(*last) + 1 - begin);
+  char *begin = (char *)(uintptr_t)executable.argv0;
+  // Without variables the last string is the last argument.
+  size_t size = end_of(*environ ? environ : environ - 2) - (uintptr_t)begin;
   memset(begin, 0, size);
   for (size_t n = 0; n < size - 1 && name[n]; n++)
     begin[n] = name[n];

@@ -1,7 +1,6 @@
 #include "launch/documents.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/files.h"
 #include "base/log.h"
@@ -23,12 +22,9 @@ struct span read_document(const char *what, const char *path, int only_regular) 
   if (only_regular && (sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
     fail("%s: found something else, expected a regular file", path);
   char *text = arena_need(DOCUMENT_MAX + 1, path);
-  size_t size = 0;
-  long n;
-  while ((n = sys_read(fd, text + size, DOCUMENT_MAX + 1 - size)) > 0)
-    size += (size_t)n;
+  long size = read_all(fd, text, DOCUMENT_MAX + 1);
   if (size > DOCUMENT_MAX) fail("%s: found more than 16 MiB", path);
-  if (n < 0) fail("%s %s: read: %e", what, path, (int)n);
+  if (size < 0) fail("%s %s: read: %e", what, path, (int)size);
   return (struct span){text, (uint32_t)size};
 }
 
@@ -46,21 +42,13 @@ int sealed_memfd(struct span text) {
   return copy;
 }
 
-// Maps a file; null if it is empty or larger than any that ocirt writes.
-static struct span mapped(int fd) {
-  struct stat st;
-  if (fd < 0 || sys_fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > STORED_MAX) return (struct span){0};
-  const char *text = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-  return text == MAP_FAILED ? (struct span){0} : (struct span){text, (uint32_t)st.st_size};
-}
-
 struct span map_document(int fd) {
-  struct span text = mapped(fd);
+  struct span text = map_file(fd, STORED_MAX);
   if (!text.text) fail("no memory for config.json");
   return text;
 }
 
 struct span map_stored(int dir, const char *name) {
   CLOSING int fd = sys_open(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-  return mapped(fd);
+  return map_file(fd, STORED_MAX);
 }

@@ -14,28 +14,18 @@ const void *take(struct reader *r, size_t size) {
   return data;
 }
 
-static void copy(struct reader *r, void *to, size_t size) {
-  const void *data = take(r, size);
-  if (data) memcpy(to, data, size);
-}
-
-uint8_t take_byte(struct reader *r) {
-  uint8_t byte = 0;
-  copy(r, &byte, sizeof byte);
-  return byte;
-}
-
-uint32_t take_number(struct reader *r) {
-  uint32_t number = 0;
-  copy(r, &number, sizeof number);
-  return number;
-}
-
-__int128 take_wide(struct reader *r) {
+static __int128 take_little_endian(struct reader *r, size_t size) {
   __int128 number = 0;
-  copy(r, &number, sizeof number);
+  const void *data = take(r, size);
+  if (data) memcpy(&number, data, size);
   return number;
 }
+
+uint8_t take_byte(struct reader *r) { return (uint8_t)take_little_endian(r, sizeof(uint8_t)); }
+
+uint32_t take_number(struct reader *r) { return (uint32_t)take_little_endian(r, sizeof(uint32_t)); }
+
+__int128 take_wide(struct reader *r) { return take_little_endian(r, sizeof(__int128)); }
 
 struct span take_span(struct reader *r) {
   uint32_t size = take_number(r);

@@ -5,7 +5,6 @@
 #include "base/text.h"
 
 #define DEPTH 400 // of directories: the stack has room for no more
-#define PERMISSIONS 07777
 #define CHUNK (1 << 20) // bytes that are copied at once
 
 // Where a directory's entries go.
@@ -26,7 +25,7 @@ static int copy_file(int from, const char *name, int to) {
   while (target >= 0 && (n = sys4(SYS_sendfile, target, source, 0, CHUNK)) > 0)
     ;
   if (n >= 0) sys3(SYS_fchown, target, st.st_uid, st.st_gid);
-  if (n >= 0) n = sys2(SYS_fchmod, target, st.st_mode & PERMISSIONS);
+  if (n >= 0) n = sys2(SYS_fchmod, target, st.st_mode & ~S_IFMT);
   return n < 0 ? (int)n : 0;
 }
 
@@ -36,7 +35,7 @@ static int copy_subdirectory(int from, const char *name, const struct target *to
   int error = sys_mkdir(to->fd, name, 0700);
   CLOSING int target = error < 0 ? error : sys_open(to->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
   error = target < 0 ? target : copy_directory(source, target, to->depth + 1);
-  return error ? error : (int)sys2(SYS_fchmod, target, mode & PERMISSIONS);
+  return error ? error : (int)sys2(SYS_fchmod, target, mode & ~S_IFMT);
 }
 
 static int copy_link(int from, const char *name, int to) {

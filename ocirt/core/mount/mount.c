@@ -9,8 +9,6 @@
 #include "mount/by_page.h"
 #include "mount/copy.h"
 
-#define PERMISSIONS 07777
-
 int place_mount(struct run *r, int mount, const char *target, enum way way) {
   CLOSING int tree = mount;
   enum view_kind view = view_of(tree);
@@ -53,7 +51,7 @@ static int copy_mode(int covered, int mount) {
   struct stat st;
   int error = sys_fstat(covered, &st);
   CLOSING int root = error < 0 ? error : sys_openat2(mount, ".", O_RDONLY | O_DIRECTORY, 0);
-  return root < 0 ? root : (int)sys2(SYS_fchmod, root, st.st_mode & PERMISSIONS);
+  return root < 0 ? root : (int)sys2(SYS_fchmod, root, st.st_mode & ~S_IFMT);
 }
 
 static int copy_up(int covered, int mount) {

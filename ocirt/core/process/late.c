@@ -1,8 +1,8 @@
 // What create --late leaves open, and init takes from start (docs/architecture.md, "Late binding").
 
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/files.h"
 #include "base/memory.h"
 #include "base/socket.h"
 #include "executor/run.h"
@@ -41,12 +41,11 @@ static int put_values(
 int do_bind_late(struct run *r, const struct step_bind_late *s) {
   struct late_values values;
   int fds[LATE_DESCRIPTORS];
-  struct stat st;
   long n = receive_rights(r->starter, &values, sizeof values, fds, LATE_DESCRIPTORS);
   CLOSING int texts = fds[LATE_TEXTS];
-  if (n != sizeof values || sys_fstat(texts, &st) < 0) return failing(r, "recvmsg", n < 0 ? (int)n : -EBADMSG);
-  const char *text = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, texts, 0);
-  if (text == MAP_FAILED) return failing(r, "mmap", -ENOMEM);
+  if (n != sizeof values) return failing(r, "recvmsg", n < 0 ? (int)n : -EBADMSG);
+  struct span text = map_file(texts, UINT32_MAX);
+  if (!text.text) return failing(r, "mmap", -ENOMEM);
   int error = take_streams(r, fds);
-  return error ? error : put_values(r, s, text, text + st.st_size, values.words);
+  return error ? error : put_values(r, s, text.text, text.text + text.size, values.words);
 }

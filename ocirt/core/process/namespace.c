@@ -140,11 +140,10 @@ static int is_own_keyring(long key) {
   int64_t uid;
   long size = sys4(SYS_keyctl, KEYCTL_DESCRIBE, key, text, sizeof text); // type;uid;gid;permissions;name
   if (size < 0 || size > (long)sizeof text) return 0;
-  char *owner = text + strcspn(text, ";");
-  if (!*owner) return 0;
-  owner++;
-  owner[strcspn(owner, ";")] = 0;
-  return !parse_number(owner, &uid) && uid == sys0(SYS_geteuid);
+  char *owner = strchr(text, ';');
+  if (!owner) return 0;
+  owner[1 + strcspn(owner + 1, ";")] = 0;
+  return !parse_number(owner + 1, &uid) && uid == sys0(SYS_geteuid);
 }
 
 int do_new_keyring(struct run *r, const struct step_new_keyring *s) {

@@ -2,8 +2,8 @@
 #include "program/program.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/files.h"
 #include "base/log.h"
 #include "base/need.h"
 #include "build-id.h"
@@ -223,33 +223,24 @@ static size_t arena_size(const struct program *p) {
 }
 
 int program_load(struct program *p, int fd) {
-  struct stat st;
-  if (sys_fstat(fd, &st) < 0 || st.st_size > PROGRAM_MAX) return -1;
-  void *base = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-  if (base == MAP_FAILED) return -1;
-  const struct program_header *header = base;
+  struct span whole = map_file(fd, PROGRAM_MAX);
+  const struct program_header *header = (const void *)whole.text;
+  if (!whole.text) return -1;
   // In a stored program the state follows.
-  size_t size = (size_t)st.st_size, own = size < sizeof *header || header->size > size ? size : header->size;
-  if (!program_use(p, base, own)) return 0;
-  munmap(base, (size_t)st.st_size);
+  size_t own = whole.size < sizeof *header || header->size > whole.size ? whole.size : header->size;
+  if (!program_use(p, header, own)) return 0;
+  sys2(SYS_munmap, header, whole.size);
   return -1;
-}
-
-static int read_whole(int fd, void *data, size_t size) {
-  for (size_t done = 0; done < size;) {
-    long n = sys_read(fd, (char *)data + done, size - done);
-    if (n <= 0 && n != -EINTR) return -1;
-    if (n > 0) done += (size_t)n;
-  }
-  return 0;
 }
 
 int program_read(struct program *p, int fd) {
   struct program_header head;
-  if (read_whole(fd, &head, sizeof head) || head.size < sizeof head || head.size > PROGRAM_MAX) return -1;
-  uint8_t *base = arena_need(head.size, "a program");
+  if (read_all(fd, (char *)&head, sizeof head) != sizeof head || head.size < sizeof head || head.size > PROGRAM_MAX)
+    return -1;
+  char *base = arena_need(head.size, "a program");
   memcpy(base, &head, sizeof head);
-  return read_whole(fd, base + sizeof head, head.size - sizeof head) ? -1 : program_use(p, base, head.size);
+  long left = (long)(head.size - sizeof head);
+  return read_all(fd, base + sizeof head, (size_t)left) == left ? program_use(p, base, head.size) : -1;
 }
 
 static int good_header(const struct program *p) {

@@ -35,7 +35,7 @@ static void tell_holder(struct container *c, int lock) {
   if (lock != LOCK_EX || !c->journal) return;
   c->journal->holder = 0;
   int pid = (int)sys0(SYS_getpid);
-  if (!read_start_time(pid, &c->journal->holder_start_time))
+  if (!read_start_time(pid, &c->journal->holder_start_time, 0))
     __atomic_store_n(&c->journal->holder, pid, __ATOMIC_SEQ_CST);
 }
 

@@ -62,7 +62,7 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
   }
   struct foreground_process child = {
       .container = c, .pid = r.child.pid, .pidfd = r.child.pidfd, .signals = r.signals, .master = r.console};
-  read_start_time(child.pid, &child.start_time);
+  read_start_time(child.pid, &child.start_time, 0);
   note_throttling(program);
   await_python(q);
   log_commit();

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/log.h"
 #include "state/facts.h"
@@ -18,16 +19,11 @@ static const struct {
 // The signal by its number or name, with or without SIG, in any case; 0 asks whether the container lives. -1: the text
 // names no signal.
 static int parse_signal(const char *text) {
-  char name[16];
   int64_t number;
   if (!parse_number(text, &number)) return number >= 0 && number <= SIGNAL_MAX ? (int)number : -1;
-  size_t length = strlen(text);
-  if (length >= sizeof name) return -1;
-  for (size_t i = 0; i <= length; i++)
-    name[i] = text[i] >= 'a' && text[i] <= 'z' ? (char)(text[i] - 'a' + 'A') : text[i];
-  const char *bare = strncmp(name, "SIG", 3) ? name : name + 3;
+  const char *bare = strncasecmp(text, "SIG", 3) ? text : text + 3;
   for (unsigned i = 0; i < COUNT(signals); i++)
-    if (!strcmp(bare, signals[i].name)) return signals[i].number;
+    if (!strcasecmp(bare, signals[i].name)) return signals[i].number;
   return -1;
 }
 

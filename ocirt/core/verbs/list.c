@@ -91,16 +91,11 @@ static int says_1(struct span file, int ours) {
   return fd >= 0 && sys_read(fd, &first, 1) == 1 && first == '1';
 }
 
-static int is_empty(const char *data, size_t size) {
-  while (size && !data[size - 1])
-    size--;
-  return !size;
-}
-
 // Without a journal: 1 if a create or a delete was cut off early, so that there is little to show; otherwise 0 with
 // what is wrong.
 static int look_without_journal(const struct listed *l, int root, const char *data, long size, struct buffer *wrong) {
-  if (size == -ENOENT || (size >= 0 && is_empty(data, (size_t)size))) {
+  int only_zeros = !size || (size > 0 && !*data && !memcmp(data, data + 1, (size_t)size - 1));
+  if (size == -ENOENT || only_zeros) {
     CLOSING int dir = sys_open(root, l->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     return container_only_begun(dir);
   }
