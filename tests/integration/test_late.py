@@ -221,6 +221,7 @@ def test_kept_program_serves_both(ocirt, bundle, tmp_path):
     for number in range(2):
         late(ocirt, bundle.args("echo", "config"), f"late{number}")
         assert started(ocirt, f"late{number}", "echo", str(number)) == f"{number}\n"
+        ocirt.wait_status(f"late{number}", "stopped")  # its cgroup is the next one's
     out = ocirt.ok("run", "--bundle", bundle, "plain").out
     assert out == "config\n"
 
