@@ -12,6 +12,7 @@ from tests.engines.test_rootless import User
 REASONS = {
     "nocgroup": "podman's list of runtimes that can do this lacks runc",
     "capability": "this root lacks CAP_SYS_RESOURCE: runc fails, ocirt grants the capabilities that root has",
+    "newer": "Debian 12's runc knows neither personalities nor mounts that map ids, and leaves both out",
     "leaves": "runc leaves cgroups behind: those that it made above the container's, and one of a pod",
 }
 
@@ -101,13 +102,13 @@ run --rm --volume data:/data busybox cat /data/file
 run --rm --memory 20m busybox tail /dev/zero
 run --rm --memory 4m --memory-swap 4m busybox echo enough
 run --rm --umask 0077 busybox sh -c 'umask; touch /tmp/x; ls -l /tmp/x | cut -c1-10'
-run --rm --personality LINUX32 busybox uname -m
+!newer run --rm --personality LINUX32 busybox uname -m
 run --rm --user guest --group-add extra --cap-add NET_BIND_SERVICE busybox sh -c 'id; grep Cap /proc/self/status'
 run --rm --tmpfs /etc:tmpcopyup busybox sh -c 'ls -ld /etc; ls /etc | sort; touch /etc/x'
 run --rm --mount type=tmpfs,dst=/t,U=true --user guest busybox sh -c 'ls -ldn /t; touch /t/x'
 run --rm --mount type=devpts,dst=/pts,uid=5,gid=6,mode=600,max=10 busybox sh -c 'grep /pts /proc/self/mountinfo | cut -d" " -f5-'
 run --rm --mount type=bind,src=/run/dir,dst=/m,ro,bind-propagation=rslave busybox sh -c 'touch /m/x; grep " /m " /proc/self/mountinfo | cut -d" " -f5-6'
-run --rm --userns auto --volume /run/dir:/m:idmap busybox sh -c 'ls -ln /m'
+!newer run --rm --userns auto --volume /run/dir:/m:idmap busybox sh -c 'ls -ln /m'
 run --rm --volume /run/dir:/m:O busybox sh -c 'echo x > /m/new; ls /m'
 run --rm --volume /run/dir:/a --volume /run/dir/file:/a/file busybox cat /a/file
 run --rm --security-opt proc-opts=hidepid=2 --user guest busybox sh -c 'ls -d /proc/1; grep " /proc " /proc/self/mountinfo | cut -d" " -f5-'
@@ -115,7 +116,7 @@ run --rm --security-opt mask=/proc/version:/etc/passwd busybox sh -c 'cat /proc/
 run --rm --sysctl net.ipv4.ping_group_range='0 1000' busybox cat /proc/sys/net/ipv4/ping_group_range
 run --rm --ipc none busybox ls /dev/shm
 run --rm --oom-score-adj 500 busybox cat /proc/self/oom_score_adj
-run --rm --oom-score-adj -500 busybox true
+@status run --rm --oom-score-adj -500 busybox true
 run --rm --memory 10m --memory-swap -1 busybox true
 run --rm --pids-limit 1 busybox sh -c 'true & true'
 run --rm --device-cgroup-rule 'c 1:* r' busybox sh -c 'mknod /tmp/n c 1 9; head -c1 /tmp/n | wc -c'
@@ -436,7 +437,6 @@ run --rm --with-ns=network:/proc/1/ns/net c1 ls /sys/class/net
 run --rm --with-ns=pid:/proc/1/ns/pid c1 cat /proc/1/comm
 run --rm --with-ns=ipc:/no/ns c1 true
 run --rm --with-ns=uts:/proc/1/ns/uts c1 hostname
-run --rm --uidmap=0:100000:65536 --gidmap=0:100000:65536 c1 sh -c 'cat /proc/self/uid_map; ls -ldn /bin'
 run --rm --cgroup=/mine c1 sh -c 'cut -d: -f3 /proc/self/cgroup | sort -u'
 run --rm --memory-limit=1000 c1 true
 run --rm --cpuset-cpus=99 c1 true
@@ -459,7 +459,6 @@ tasks exec --exec-id e1 --cwd /nosuch c1 pwd
 tasks exec --exec-id e1 --user 5:6 c1 id
 tasks exec --exec-id e1 c1 sh -c 'kill -9 $$'
 tasks exec --exec-id e1 c1 sh -c 'exit 255'
-@tty tasks exec --exec-id e1 --tty c1 tty
 tasks pause c1
 tasks resume c1
 tasks kill --signal 0 c1
