@@ -74,10 +74,10 @@ static int remove_below(const struct walk *cgroup, int dir) {
   return at;
 }
 
-// Removes the cgroup at `path`, which includes the hierarchy.
-static int remove_at(struct run *r, const char *path) {
+// Removes the cgroup at `path`, which includes the hierarchy. If `once`, it does not wait for what is still in use.
+static int remove_at(struct run *r, const char *path, int once) {
   int dir = beneath_cgroupfs(&r->cgroupfs, &path);
-  return remove_directory(dir, path);
+  return once ? sys_unlink(dir, path, AT_REMOVEDIR) : remove_directory(dir, path);
 }
 
 int remove_left(struct run *r, const char *hierarchy, const char *path, int dir) {
@@ -89,12 +89,7 @@ int remove_left(struct run *r, const char *hierarchy, const char *path, int dir)
     return error;
   struct walk cgroup = walk_of(r, hierarchy, path);
   error = remove_below(&cgroup, dir);
-  return error ? error : remove_at(r, full.data);
-}
-
-static int remove_quickly(struct run *r, const char *path) {
-  int dir = beneath_cgroupfs(&r->cgroupfs, &path);
-  return sys_unlink(dir, path, AT_REMOVEDIR);
+  return error ? error : remove_at(r, full.data, 0);
 }
 
 // Removes the parents that ocirt made for this container or another one, up to the first that is in use, and shortens
@@ -114,7 +109,7 @@ static void remove_parents(struct run *r, const char *hierarchy, char *path, str
     int mine =
         (from && level >= from) || (effect && (effect->state == EFFECT_MINE || effect->state == EFFECT_INTENDED));
     if (!stays && (mine || is_marked(path))) {
-      int error = remove_quickly(r, path);
+      int error = remove_at(r, path, 1);
       if (error == 0 && effect) effect->state = EFFECT_UNDONE;
       if (!error || error == -ENOENT) continue;
     }
@@ -131,7 +126,7 @@ static int remove_in_use(struct run *r, const struct step_remove_cgroup *s, cons
   struct walk cgroup = walk_of(r, TEXT(hierarchy), TEXT(path));
   int error = end_processes(&cgroup, dir);
   if (!error) error = remove_below(&cgroup, dir);
-  return error || keep ? error : remove_at(r, full);
+  return error || keep ? error : remove_at(r, full, 0);
 }
 
 int do_remove_cgroup(struct run *r, const struct step_remove_cgroup *s) {
@@ -142,7 +137,7 @@ int do_remove_cgroup(struct run *r, const struct step_remove_cgroup *s) {
   if (effect && effect->state && effect->state != EFFECT_UNDONE) {
     int keep = effect->state == EFFECT_USED;
     // Try rmdir first: usually the cgroup is empty.
-    error = keep ? -EBUSY : remove_quickly(r, path.data);
+    error = keep ? -EBUSY : remove_at(r, path.data, 1);
     if (error && error != -ENOENT) error = remove_in_use(r, s, path.data, keep);
     // ENOENT: systemd removes the cgroup of a scope as soon as its last process has ended.
     if (error && error != -ENOENT) return r->call ? error : failing(r, "rmdir", error);
