@@ -542,7 +542,9 @@ def test_kill_all(ocirt, bundle):
     ocirt.ok("create", "--bundle", bundle, "c1")
     ocirt.ok("start", "c1")
     ocirt.ok("kill", "--all", "c1", "KILL")
-    assert not left_running() and ocirt.status("c1") == "stopped"
+    # As kill(2), the kernel's cgroup.kill does not wait until the processes have ended.
+    wait_for(lambda: not left_running())
+    ocirt.wait_status("c1", "stopped")
 
 
 def test_kill_all_with_another_signal(ocirt, bundle):
