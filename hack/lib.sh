@@ -252,7 +252,7 @@ lock_of_containers() {
 }
 
 # offer_youki [--youki...]: put youki on PATH, if cargo or an earlier run has installed it on this machine. With the argument
-# --youki among others build it from its crate first, if it is missing; this takes ten minutes. No Debian has a package.
+# --youki among others build it from its crate first, if it is missing; this takes ten minutes on a quiet machine. No Debian has a package.
 offer_youki() {
   local kept=$caches/ocirt-youki/youki-0.7.0
   if [[ " $* " == *" --youki "* && ! -x $kept/bin/youki ]]; then
@@ -264,7 +264,9 @@ offer_youki() {
   PATH=$PATH:${HOME:-/root}/.cargo/bin:$kept/bin
 }
 make_youki() {
-  quietly "cannot build youki" nice -n 10 timeout 3600 cargo install --locked --version "$1" --root "$2" youki
+  # Without these features it knows neither cgroup v1 nor linux.seccomp.
+  quietly "cannot build youki" nice -n 10 timeout 3600 \
+    cargo install --locked --version "$1" --features v1,v2,systemd,seccomp --root "$2" youki
 }
 
 # need_release_before: have a build of the release before this version, and print its executable. The commit of a release
