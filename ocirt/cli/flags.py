@@ -160,6 +160,7 @@ _CREATE = (
 )
 
 _LATE = Flag("late", "leave the command, its directory, variables and standard streams to start")
+_RENEW = Flag("renew", "get the program over the socket --status-fd, then make the next container (with --late)")
 _CWD = Flag("cwd", "the working directory of the process in the container", "DIR", part=BOUND)
 _ENV = Flag(
     "env", "a further environment variable, NAME=VALUE", "VARIABLE", "e", repeats=VALUES, part=BOUND, form=VARIABLE
@@ -197,7 +198,7 @@ NATIVE = {
         *_CREATE,
         _LATE,
         Flag("remove", "delete the container when it ends (with --status-fd)", part=OTHER),
-        Flag("renew", "get the program over the socket --status-fd, then make the next container (with --late)"),
+        _RENEW,
     ),
     "run": Verb(
         "ID [COMMAND ARGS...]",
@@ -405,6 +406,7 @@ PYTHON = {
         "list kept programs, explain why a bundle has none, or remove them all",
         *[flag for flag in _CREATE if flag.name not in ("bundle", "no-cache")],
         _LATE,
+        _RENEW,
         Flag("run", "explain: look for the program as run would"),
         Flag("detach", "explain: with --run, look for it as run --detach would", letter="d"),
         Flag("format", "list: table (default) or json", "FORMAT", choices=("table", "json")),

@@ -11,8 +11,7 @@ import pytest
 
 from ocirt.model import crun
 from tests.integration.harness import LIMIT
-from tests.integration.test_seccomp_notify import Agent
-from tests.processor import MKDIR
+from tests.integration.test_seccomp_notify import MKDIR, Agent
 
 GROUPS = [3, 4, 5]
 LOAD, JUMP_EQUAL, RETURN = 0x20, 0x15, 0x06

@@ -14,16 +14,7 @@ if TYPE_CHECKING:
 
     from .asked import Asked
 
-FILES = {
-    "mount": "mnt",
-    "pid": "pid",
-    "network": "net",
-    "ipc": "ipc",
-    "uts": "uts",
-    "user": "user",
-    "cgroup": "cgroup",
-    "time": "time",
-}
+FILES = {name: {"mount": "mnt", "network": "net"}.get(name, name) for name in KINDS}
 """Types of namespaces -> their names in /proc/self/ns and in /proc/sys/user/max_NAME_namespaces."""
 PROFILES = "/sys/kernel/security/apparmor/profiles"
 PAGES = "/sys/kernel/mm/hugepages"
