@@ -82,11 +82,12 @@ WORDINGS = {
 
 
 def error_words() -> str:
-    """The words of every error, in C, by its number."""
+    """The words of every error, in C, by its number, because this Python may know a name that the C library does not."""
     words = {
-        name: WORDINGS.get(name, reason(OSError(number, os.strerror(number)))) for number, name in errorcode.items()
+        number: WORDINGS.get(name, reason(OSError(number, os.strerror(number))))
+        for number, name in sorted(errorcode.items())
     }
-    return ", ".join([f"[{name}] = {c_string(text)}" for name, text in words.items()])
+    return ", ".join([f"[{number}] = {c_string(text)}" for number, text in words.items()])
 
 
 def pairs(table: "Iterable[tuple[str, object]]") -> str:
