@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ocirt.cli.flags import Flag
 
 SIGNALS = [each.name.removeprefix("SIG") for each in signal.Signals if not each.name.startswith("SIGRT")]
-FILES = {"DIR": shtab.DIR, "FILE": shtab.FILE, "SOCKET": shtab.FILE}
+FILES = {"DIR": shtab.DIR, "FILE": shtab.FILE, "FILE|DIR": shtab.FILE, "SOCKET": shtab.FILE, "BUNDLE": shtab.DIR}
+"""What completes the values and the arguments of these names."""
 ID = {"bash": "_ocirt_ids", "zsh": "_ocirt_ids", "fish": "(_ocirt_ids)"}
 IDS = {
     "bash": """\
@@ -71,17 +72,17 @@ def add_flags(parser: argparse.ArgumentParser, flags: "Iterable[Flag]") -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser, form: str) -> None:
-    """Add the arguments of a verb: words to choose from, an id, a signal and a bundle complete.
+    """Add the arguments of a verb: words to choose from, an id, a signal, a file and a directory complete.
 
     :param form: their form in the help.
     """
     words = re.findall(r"\b[a-z]+\b", form)
     if words:
         parser.add_argument("what", choices=words)
-    for word in re.findall(r"\b(?:ID|SIGNAL|BUNDLE)\b", form):
+    for word in re.findall(r"\b(?:ID|SIGNAL|BUNDLE|FILE|DIR|IMAGE|NAME)\b", form):
         action = parser.add_argument(word, nargs="?", choices=SIGNALS if word == "SIGNAL" else None)
-        if word != "SIGNAL":
-            action.complete = ID if word == "ID" else shtab.DIR  # type: ignore[attr-defined]  # shtab reads it
+        if word == "ID" or word in FILES:
+            action.complete = FILES.get(word, ID)  # type: ignore[attr-defined]  # shtab reads it
 
 
 def parser() -> argparse.ArgumentParser:

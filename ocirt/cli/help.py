@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 HELP = Flag("help", "show help", letter="h")
 VERSION = Flag("version", "print the version", letter="v")
 
+WIDTH = 112
+"""The most letters of a line of flags, which stands behind three spaces."""
+
 ABOUT = """\
 ocirt runs containers that are described as OCI bundles: a directory with a config.json and a root
 file system. It compiles the bundle to a program of small steps and runs that program.
@@ -362,4 +365,13 @@ def _flags(flags: "Iterable[Flag]") -> list[str]:
         letter = f", -{flag.letter}{value}" if flag.letter else ""
         left.append(f"--{flag.name}{value}{letter}")
     width = max(map(len, left))
-    return [f"{text:{width}}  {flag.help}" for text, flag in zip(left, flags)]
+    lines = []
+    for text, flag in zip(left, flags):
+        line = f"{text:{width}} "
+        for word in flag.help.split(" "):
+            if len(line) + 1 + len(word) > WIDTH:
+                lines.append(line)
+                line = " " * (width + 1)
+            line += f" {word}"
+        lines.append(line)
+    return lines

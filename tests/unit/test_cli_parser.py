@@ -194,8 +194,9 @@ def test_help_of_each_verb(verb):
         read = line(text)
         assert read.wants_help and read.verb == verb
     shown = help.of_verb(verb)
+    words = " ".join(shown.split())  # a long line goes on in the next one
     for flag in VERBS[verb].flags:
-        assert f"   --{flag.name}" in shown and flag.help in shown
+        assert f"   --{flag.name}" in shown and flag.help in words
     assert f"   ocirt {verb} - {VERBS[verb].help}\n" in shown
 
 
@@ -221,7 +222,7 @@ def test_general_help_names_every_verb_and_flag():
 
 def test_help_fits_a_wide_terminal():
     for shown in (help.general(), *map(help.of_verb, VERBS)):
-        assert max(map(len, shown.splitlines())) <= 120
+        assert max(map(len, shown.splitlines())) <= 115
 
 
 def test_the_version_is_a_flag():

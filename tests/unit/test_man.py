@@ -117,6 +117,10 @@ LINES = {
     "ocirt plan /et": ["/etc"],
     "ocirt exec alpha l": [],
     "ocirt run --bundle /et": ["/etc"],
+    "ocirt trace /et": ["/etc"],
+    "ocirt load /et": ["/etc"],
+    "ocirt --trace /et": ["/etc"],
+    "ocirt bundle image /et": ["/etc"],
 }
 
 
