@@ -33,7 +33,7 @@ and nothing else (tests/unit/test_import_budget.py).
 
 import gc
 from _signal import SIG_DFL, SIGINT, SIGPIPE, default_int_handler, getsignal, signal
-from posix import _exit, close, pread
+from posix import _exit, close, getpid, getppid, pread
 
 from .errors import OcirtError
 
@@ -89,7 +89,12 @@ def run(words: list[str]) -> int:
             from .cli.recompile import compile_and_give
         return compile_and_give(request)
     except OcirtError as error:
-        _log(request, branch, arguments).error(_PREFIX.get(branch, "") + str(error), error)
+        message = _PREFIX.get(branch, "") + str(error)
+        _log(request, branch, arguments).error(message, error)
+        if "traced" in request:
+            from .cli.record import note_error
+
+            note_error(request["trace"], getpid() if branch == "@restore" else getppid(), message)
     except MemoryError:
         _log(request, branch, arguments).error(
             "no memory: RLIMIT_DATA, RLIMIT_AS or the memory of the cgroup is too little for Python"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from .flags import Flag, Verb
 
+_EXPECTED = {"root": "a directory", "trace": "a file or a directory"}
+"""What may not be empty."""
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
@@ -173,9 +175,9 @@ def normalize(
             value = _truth(name, value if equals else "true")
         if flag.takes_value and not value and flag.repeats == ONCE:
             # As in runc, an empty value means that the flag is not given, and cancels an earlier value. An empty --root
-            # is more likely a mistake.
-            if flag.name == "root":
-                raise _FlagError('--root: found "", expected a directory')
+            # or --trace is more likely a mistake.
+            if flag.name in ("root", "trace"):
+                raise _FlagError(f'--{flag.name}: found "", expected {_EXPECTED[flag.name]}')
             written = [each for each in written if not each.startswith(f"--{flag.name}=")]
             continue
         written.append(f"--{flag.name}={value}")

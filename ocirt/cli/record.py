@@ -16,6 +16,8 @@ HEAD, EVENT_HEAD, ALIGNED = 24, 24, 8
 """The bytes of both, MAGIC included."""
 BLOCK = os.sysconf("SC_PAGE_SIZE")
 """What this process appends to the file."""
+SHOWN = 1000
+"""The most bytes of a text."""
 THREAD = 30
 """Python's number among the processes of a verb."""
 
@@ -32,15 +34,10 @@ class Recorder:
         self._file, self._at, self._end = -1, 0, 0
         self._span: tuple[int, str, int] | None = None
         try:
-            file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-            flock(file, LOCK_EX)
-            self._at = os.lseek(file, 0, os.SEEK_END)
-            head = MAGIC + _number(BLOCK, 8) + _number(BLOCK, 4) + _number(os.getppid(), 4)
-            os.write(file, head.ljust(BLOCK, b"\0"))
-            flock(file, LOCK_UN)
+            self._file, self._at = _append(path, os.getppid())
         except OSError:
             return  # a record that cannot be written must not end the verb: the launcher's spans are there
-        self._file, self._end = file, self._at + BLOCK
+        self._end = self._at + BLOCK
         self._at += HEAD
         self._start("start", started)
 
@@ -61,6 +58,33 @@ class Recorder:
             os.pwrite(self._file, data, at)
             self._span = at, name, since
             self._at += len(data)
+
+
+def note_error(path: str, runtime: int, message: str) -> None:
+    """Record why Python ends the verb, which the runtime itself does not know.
+
+    :param runtime: the pid of the runtime, which has made the record at ``path``.
+    """
+    text = message.encode("utf-8", "surrogateescape")[:SHOWN].decode("utf-8", "surrogateescape")
+    try:
+        _append(path, runtime, event("i", THREAD, time.time_ns(), 0, "note", "error", text=text))
+    except OSError:
+        return  # the caller has the error
+
+
+def _append(path: str, runtime: int, events: bytes = b"") -> tuple[int, int]:
+    """Append a part of one block with ``events`` to a record: its descriptor, and where the part begins.
+
+    :raises OSError: the file cannot be written.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    flock(file, LOCK_EX)
+    at = os.lseek(file, 0, os.SEEK_END)
+    used = HEAD + len(events) if events else BLOCK
+    head = MAGIC + _number(used, 8) + _number(BLOCK, 4) + _number(runtime, 4)
+    os.write(file, (head + events).ljust(BLOCK, b"\0"))
+    flock(file, LOCK_UN)
+    return file, at
 
 
 def event(

@@ -88,7 +88,8 @@ static void begin_trace(struct request *q, size_t size) {
   }
   int unfit = error == -ENODEV || error == -EOPNOTSUPP || error == -ESPIPE;
   const char *advice =
-      error == -EEXIST ? " (it holds something else: name a new file, or a record to append to)"
+      error == -EEXIST    ? " (it holds something else: name a new file, or a record to append to)"
+      : error == -EUCLEAN ? " (it is a record that somebody has cut: name a new file, or a whole record)"
       : unfit ? " (no regular file, or its file system shares no memory: name one elsewhere, as in /run or /var/tmp)"
               : "";
   if (error && flag) fail("--trace %s: %e%s", file.data, error, advice);
@@ -97,7 +98,7 @@ static void begin_trace(struct request *q, size_t size) {
   BUFFER(title, LOG_LINE);
   format(
       &title, "ocirt %s %s %s", native_verbs[q->verb].name, q->arguments[0], q->n_arguments > 1 ? q->arguments[1] : "");
-  trace_note("title", "", title.data);
+  record.whole = trace_begin("command", "title", "", title.data);
   const char *parent = environment_variable(q, "TRACEPARENT"); // of the engine's trace (W3C Trace Context)
   if (parent) trace_note("parent", "", parent);
 }

@@ -264,6 +264,59 @@ def test_a_killed_runtime_leaves_its_record(ocirt, bundle, record):
     json.loads(ocirt.ok("trace", "--format", "chrome", record).out)
 
 
+@pytest.mark.parametrize("words", [("create",), ("start",), ("exec", "c1", "true")])
+def test_a_verb_that_has_ended_says_so(ocirt, bundle, record, words):
+    """Otherwise a runtime that was killed between two steps could not be told from one that has ended."""
+    ocirt.ok("create", "--bundle", bundle.save(), "c1", options=["--trace", record])
+    if words[0] != "create":
+        ocirt.ok("start", "c1", options=["--trace", record])
+    if words[0] == "exec":
+        ocirt.ok(*words, options=["--trace", record])
+        ocirt.ok("exec", "--detach", "c1", "true", options=["--trace", record])
+    ocirt.fails("start", "none", options=["--trace", record])
+    ocirt.ok("delete", "--force", "none", options=["--trace", record])
+    found = commands(record)
+    assert not [command.title for command in found if command.is_cut_off]
+    assert [command.title for command in found if command.has_failed] == ["ocirt start none"]
+    data = record.read_bytes()
+    title = data.index(b"command\0title")
+    killed = read(data[: title - 20] + b"B" + data[title - 19 :])[0]  # as before its end
+    assert killed.is_cut_off and "was ended from outside" in killed.lasted
+
+
+def test_what_python_refuses_is_in_the_record(ocirt, bundle, record):
+    bundle.config["process"]["cwd"] = "relative"
+    ocirt.fails("create", "--bundle", bundle.save(), "c1", options=["--trace", record])
+    (command,) = commands(record)
+    assert not command.is_cut_off and "process.cwd" in command.errors[0]
+
+
+def test_a_cut_record_is_no_foreign_file(ocirt, bundle, record):
+    ocirt.ok("create", "--bundle", bundle.save(), "c1", options=["--trace", record])
+    os.truncate(record, 3000)
+    message = ocirt.fails("delete", "--force", "c1", options=["--trace", record])
+    assert "it is a record that somebody has cut: name a new file" in message
+    assert f"{record}: cut: the end of the record is missing" in ocirt.fails("trace", record)
+
+
+def test_an_empty_name_is_no_record(ocirt, bundle):
+    message = ocirt.fails("create", "--bundle", bundle.save(), "c1", options=["--trace", ""])
+    assert "--trace: found" in message and "expected a file or a directory" in message
+
+
+def test_a_hook_that_fails(ocirt, bundle, record):
+    bundle.config["hooks"] = {"createRuntime": [hook("echo no; exit 3")]}
+    ocirt.fails("create", "--bundle", bundle.save(), "c1", options=["--trace", record])
+    lines = ocirt.ok("trace", record).out.splitlines()
+    assert "failed after" in lines[0] and "exit status 3: no" in lines[1] and "has not ended" not in lines[2]
+    root, *spans = json.loads(ocirt.ok("trace", "--format", "otlp", record).out)["resourceSpans"][0]["scopeSpans"][0][
+        "spans"
+    ]
+    assert root["status"]["code"] == 2 and "exit status 3" in root["status"]["message"]
+    (ran,) = [span for span in spans if span["name"] == "RunHook"]
+    assert ran["status"] == {"code": 2, "message": "exit status 3: no"}
+
+
 def test_other_verbs_that_act_on_a_container(ocirt, bundle, record):
     """Also an update, which Python compiles; and what is not recorded says so."""
     ocirt.ok("create", "--bundle", bundle.save(), "c1")
@@ -282,6 +335,7 @@ def test_other_verbs_that_act_on_a_container(ocirt, bundle, record):
         "ocirt update c1",
     ]
     assert killed.title == "ocirt kill c1 KILL"
+    assert find(killed, "pidfd_send_signal") and not killed.is_cut_off and killed.end > killed.start
     assert find(paused, "FreezeCgroup") and [span for span in resumed.spans if span.path]
     assert [span.path for span in updated.spans if span.path]
     size = record.stat().st_size

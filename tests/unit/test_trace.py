@@ -141,9 +141,9 @@ def note(name, text, thread=RUNTIME, path=""):
     return line(thread, "note", name, 0, None, text, path, "i")
 
 
-def part(*events, title="ocirt create c1", pid=77, size=8192):
-    """What a command has appended to the record."""
-    data = note("title", title) + b"".join(events)
+def part(*events, title="ocirt create c1", pid=77, size=8192, phase="X", error=0):
+    """What a command has appended to the record. It has ended, unless its phase is B."""
+    data = line(RUNTIME, "command", "title", 0, 0, title, phase=phase, error=error) + b"".join(events)
     head = MAGIC + struct.pack(PART, HEAD + len(data), size, pid)
     return (head + data).ljust(size, b"\0")
 
@@ -271,7 +271,7 @@ HANGS = (
     line(INIT, "step", "Mount", 300, 400, "mount tmpfs at /a", "mounts[0]"),
     line(INIT, "step", "Bind", 400, None, "bind /slow at /b", "mounts[1]", phase="B"),
 )
-HANGING = part(*HANGS)
+HANGING = part(*HANGS, phase="B")
 
 
 def test_a_living_command_that_hangs(monkeypatch):
@@ -292,8 +292,9 @@ def test_a_living_command_that_hangs(monkeypatch):
 def test_a_command_that_somebody_has_killed():
     """Nobody knows when. A process with its pid that began at another time is another one."""
     for pid in (os.getpid(), 2**22 - 1):
-        text = table.summary(read(part(*HANGS, pid=pid)))
+        text = table.summary(read(part(*HANGS, pid=pid, phase="B")))
         first, second = text.splitlines()[:2]
+        assert text.partition("critical path:\n")[2].partition("\n\n")[0].endswith(f"{second.split(None, 1)[1]}")
         assert first == f"ocirt create c1 (pid {pid}): was ended from outside, after 0.400 ms or later"
         assert second.split(None, 1) == ["init", "Bind: bind /slow at /b (mounts[1]): has not ended"]
 
@@ -313,7 +314,7 @@ def test_a_program_whose_execution_hangs():
     """Init has handed over only if the runtime does not wait for that any more."""
     executes = line(INIT, "step", "Exec", 700, None, "execute the program", phase="B")
     for phase, unfinished in {"B": ["Exec", "init"], "X": []}.items():
-        text = part(executes, line(RUNTIME, "wait", "init", 5, None, phase=phase), title="ocirt start c1")
+        text = part(executes, line(RUNTIME, "wait", "init", 5, None, phase=phase), title="ocirt start c1", phase="B")
         assert [span.name for span in read(text)[0].unfinished] == unfinished
 
 
@@ -337,9 +338,9 @@ def test_what_a_summary_says():
     (command,) = read(WHOLE)
     assert command.title == "ocirt create c1" and command.threads == {RUNTIME: "runtime", INIT: "init"}
     text = table.summary([command])
-    head, waiting, _, path = text.splitlines()[:4]
+    head, _, path = text.splitlines()[:3]
     assert (head, path) == ("ocirt create c1 (pid 77): 5.100 ms", "critical path:")
-    assert waiting == "  init  Receive: wait for the event hooked: has not ended"
+    assert "has not ended" not in text  # the wait that the command's end has ended
     longest = [row.split()[:3] for row in text.partition("longest steps:\n")[2].splitlines()[:5]]
     assert longest == [
         ["3.800", "init", "/bin/slow"],
@@ -409,6 +410,7 @@ def test_two_commands_in_one_file_even_with_one_pid():
         MAGIC + struct.pack(PART, 8192, 8192, 1) + b"\xff" * 8192,
         MAGIC + struct.pack(PART, 8192, 8192, 1) + struct.pack(EVENT, 2**32 - 8, ord("B"), 0, 0, 0, 0) + b"text" * 99,
         MAGIC + struct.pack(PART, 8192, 8192, 1) + struct.pack(EVENT, 24, ord("B"), 0, 0, 0, 0) + b"\0" * 99,
+        part(line(RUNTIME, "step", "A", 0, 1))[:40],
     ],
 )
 def test_what_is_no_record(data, tmp_path, capfd):
@@ -425,10 +427,149 @@ def test_what_is_no_record(data, tmp_path, capfd):
 def test_extreme_numbers(tmp_path, capfd):
     """A file that only begins like a record may have any."""
     most = event("B", 255, 2**64 - 1, 2**64 - 1, "step", "A", "p", "t", 2**16 - 1)
-    (tmp_path / "extreme").write_bytes(part(most, event("X", 7, 0, 0, "", "", "", ""), pid=2**32 - 1))
+    (tmp_path / "extreme").write_bytes(part(most, event("X", 7, 1, 0, "hook", "A", "", ""), pid=2**32 - 1))
     for name in ("summary", "table", "chrome", "otlp", "svg"):
         assert run(["@cli", "-1", "-1", "ocirt", "trace", "--format", name, str(tmp_path / "extreme")]) == 0
         assert capfd.readouterr().err == ""
+
+
+def wiped(begin, size):
+    """A whole record with zeros in its midst."""
+    at = WHOLE.index(begin)
+    return WHOLE[:at] + bytes(size) + WHOLE[at + size :]
+
+
+LONG = whole(more=b"".join([line(INIT, "step", f"More{i}", 5000, 5001) for i in range(60)]))
+BROKEN = {
+    "cut, and its last event, too": (WHOLE[:300], "cut"),
+    "cut behind its last event": (WHOLE[:5000], "cut"),
+    "cut, and a further command": (WHOLE[:4096] + part(title="ocirt start c1"), "cut"),
+    "the texts of an event": (wiped(b"step\0MakeCgroup", 16), "damaged"),
+    "an event": (wiped(line(INIT, "step", "Mount", 180, 400, "mount tmpfs at /a", "mounts[0]")[:8], 72), "damaged"),
+    "the beginning": (wiped(line(RUNTIME, "command", "title", 0, 0, "ocirt create c1")[:8], 56), "damaged"),
+    "the time": (wiped(line(INIT, "step", "Mount", 180, 400, "mount tmpfs at /a", "mounts[0]")[8:16], 8), "damaged"),
+    "another category": (WHOLE.replace(b"step\0Spawn", b'"<x>\0Spawn'), "damaged"),
+    "the head of the second command": (WHOLE + b"x" + part(title="ocirt start c1")[1:], "damaged"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_record_that_is_cut_or_damaged(name, tmp_path, capfd):
+    """What can be read is shown, with the word for what is wrong, and the exit status is that of an error."""
+    data, word = BROKEN[name]
+    (tmp_path / "broken").write_bytes(data)
+    for form in ("summary", "table", "chrome", "otlp", "svg"):
+        assert run(["@cli", "-1", "-1", "ocirt", "trace", "--format", form, str(tmp_path / "broken")]) == 1
+        said = capfd.readouterr()
+        assert "process 77" in said.out or "ocirt create c1" in said.out
+        assert f"{tmp_path}/broken: {word}: " in said.err and len(said.err.splitlines()) == 1
+        assert form != "summary" or said.out.splitlines()[1].startswith(f"  {word}: ")
+        assert '"<x' not in said.out
+
+
+def test_a_command_that_is_behind_a_cut_one_is_read():
+    commands = read(WHOLE[:4096] + part(title="ocirt start c1"))
+    assert [command.title for command in commands] == ["ocirt create c1", "ocirt start c1"]
+    assert [level for level, _ in commands[0].notes] == ["cut"] and not commands[1].notes
+
+
+def test_a_runtime_that_is_killed_between_two_steps():
+    """No span is open, but nobody has recorded the end."""
+    (command,) = read(part(line(RUNTIME, "step", "A", 0, 100), pid=2**22 - 1, phase="B"))
+    assert command.is_cut_off
+    assert table.summary([command]).startswith("ocirt create c1 (pid 4194303): was ended from outside, after 0.100 ms")
+
+
+HOOK = "hooks.createRuntime[0]: run hook /bin/false: exit status 1: no"
+
+
+def failed():
+    """A create whose hook has failed, while init waits for it."""
+    return part(
+        line(RUNTIME, "step", "Spawn", 0, 100),
+        line(INIT, "wait", "Receive", 150, None, "wait for the event hooked", phase="B"),
+        line(RUNTIME, "hook", "RunHook", 200, 900, "run hook /bin/false", "hooks.createRuntime[0]", error=125),
+        note("error", HOOK),
+        error=125,
+    )
+
+
+def test_why_a_command_has_failed_stands_beneath_its_head():
+    text = table.summary(read(failed()))
+    first, second = text.splitlines()[:2]
+    assert first == "ocirt create c1 (pid 77): failed after 0.900 ms" and second == f"  error: {HOOK}"
+    assert "has not ended" not in text and "Operation canceled" not in text and text.count("error:") == 1
+    assert "run hook /bin/false (hooks.createRuntime[0]): exit status 1: no\n" in text
+    assert shown_path(failed())[-1] == (RUNTIME, "RunHook", 700)
+
+
+def test_otlp_has_the_failure_of_a_command():
+    document = json.loads(to_otlp(read(failed())))
+    jsonschema.validate(document, OTLP)
+    root, *spans = document["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert root["status"] == {"code": 2, "message": HOOK}
+    (hook,) = [span["status"] for span in spans if "status" in span]
+    assert hook == {"code": 2, "message": "exit status 1: no"}
+    killed = json.loads(to_otlp(read(part(*HANGS, pid=2**22 - 1, phase="B"))))
+    root = killed["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+    assert root["status"]["message"].startswith("was ended from outside")
+    (command,) = read(WHOLE)
+    assert '"status"' not in to_otlp([command])
+
+
+def test_short_steps_alone_have_no_line_each():
+    steps = [line(RUNTIME, "step", f"S{i}", 10 * i, 10 * i + 9, f"do {i}") for i in range(22)]
+    text = table.summary(read(part(*steps, title="ocirt delete c1")))
+    path = text.partition("critical path:\n")[2].partition("\n\n")[0].splitlines()
+    assert [row.split(None, 2)[1:] for row in path] == [["runtime", "43 short steps"]]
+    assert len(text.partition("longest steps:\n")[2].splitlines()) == 5
+
+
+def test_a_short_part_without_a_step_is_between_steps():
+    spans = [line(RUNTIME, "step", "A", 0, 5000), line(RUNTIME, "step", "B", 5001, 9000)]
+    text = table.summary(read(part(*spans)))
+    assert "0.001  runtime  between steps\n" in text
+
+
+def test_the_path_of_a_record_without_room():
+    """The hooks are on it, and what came behind them, and not init, which waits for their end."""
+    hooks = [line(RUNTIME, "hook", "RunHook", 100 * i, 100 * i + 90, f"run hook {i}") for i in range(1, 5)]
+    data = part(line(INIT, "wait", "Receive", 50, 3000, "wait for the event hooked"), *hooks)
+    data = data[: len(MAGIC)] + struct.pack(PART, 8200, 8192, 77) + data[HEAD:]
+    text = table.summary(read(data))
+    assert text.splitlines()[1].startswith("  full: the record has no room")
+    path = text.partition("critical path:\n")[2].partition("\n\n")[0].splitlines()
+    assert [row.split(None, 2)[1] for row in path[1:]] == ["runtime"] * len(path[1:])
+    assert path[-1].endswith("steps for which the record had no room")
+    (command,) = read(data)
+    inside = part(
+        line(RUNTIME, "wait", "Receive", 50, 3000, "wait for the event ready"),
+        *[line(INIT, "hook", "RunHook", 100 * i, 100 * i + 90, f"run hook {i}") for i in range(1, 5)],
+    )
+    inside = inside[: len(MAGIC)] + struct.pack(PART, 8200, 8192, 77) + inside[HEAD:]
+    assert shown_path(inside)[-2:] == [(INIT, "RunHook", 90), (INIT, None, 2510)]
+
+
+def test_a_pipe_does_not_hang(tmp_path, capfd):
+    os.mkfifo(tmp_path / "pipe")
+    assert run(["@cli", "-1", "-1", "ocirt", "trace", str(tmp_path / "pipe")]) == 1
+    assert f"{tmp_path}/pipe: found a pipe, expected a file" in capfd.readouterr().err
+
+
+def test_a_picture_does_not_replace_a_record(tmp_path, capfd):
+    for name in ("one", "two"):
+        (tmp_path / name).write_bytes(WHOLE)
+    (tmp_path / "link").symlink_to("one")
+    for name in ("one", "two", "link"):
+        assert run(["@cli", "-1", "-1", "ocirt", "trace", "--svg", str(tmp_path / name), str(tmp_path / "one")]) == 1
+        said = capfd.readouterr()
+        assert f"--svg {tmp_path}/{name}: found a record, expected another file" in said.err and said.out == ""
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes() == WHOLE
+
+
+def test_an_empty_name_for_a_record_is_refused(capfd):
+    assert run(["@cli", "-1", "-1", "ocirt", "--trace", "", "list"]) == 1
+    assert "expected a file or a directory" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("path, found", [("/dev/zero", "found something else"), ("/dev", "found a directory")])
@@ -460,7 +601,9 @@ def test_what_a_killed_process_has_not_written_whole():
     """Room that it has reserved only, and an event without its texts."""
     reserved, half = b"\0" * 64, bytearray(line(INIT, "step", "Half", 5, None, phase="B"))
     half[4] = 0
-    (command,) = read(part(line(INIT, "step", "A", 0, 1), reserved, bytes(half), line(RUNTIME, "step", "B", 2, 3)))
+    (command,) = read(
+        part(line(INIT, "step", "A", 0, 1), reserved, bytes(half), line(RUNTIME, "step", "B", 2, 3), phase="B")
+    )
     assert [span.name for span in command.spans] == ["A", "B"] and not command.notes
     # A part that it could not even begin.
     assert [len(command.spans) for command in read(WHOLE + b"\0" * 65536 + part(title="ocirt start c1"))] == [12, 0]
@@ -475,14 +618,16 @@ def test_a_record_without_room():
 
 
 def test_chrome():
-    events = json.loads(to_chrome(read(WHOLE)))
+    document = json.loads(to_chrome(read(WHOLE + part(*HANGS, title="ocirt start c1", phase="B"))))
+    events = document["traceEvents"]
     jsonschema.validate(events, CHROME)
-    assert [event["ph"] for event in events].count("B") == 1
+    assert [event["ph"] for event in events].count("B") == 2
+    events = [event for event in events if event["pid"] == 77][: len(json.loads(to_chrome(read(WHOLE)))["traceEvents"])]
     (hook,) = [event for event in events if event["name"] == "RunHook"]
     assert (hook["dur"], hook["cat"], hook["args"]["path"]) == (3980.0, "hook", "hooks.createContainer[0]")
     names = [event["args"]["name"] for event in events if event["ph"] == "M"]
     assert names == ["ocirt create c1", "runtime", "init"]
-    assert f'"ts":{BEGIN // 1000}.{BEGIN % 1000:03},' in to_chrome(read(WHOLE))
+    assert document["otherData"] == {"nanosecondsSince1970": str(BEGIN)} and hook["ts"] == 920.0
 
 
 def test_otlp_joins_the_trace_of_the_caller():
@@ -511,6 +656,7 @@ def test_otlp_joins_the_trace_of_the_caller():
         f"00-{'1' * 32}-{'0' * 16}-01",
         f"ff-{'1' * 32}-{'1' * 16}-01",
         f"00-{'1' * 32}-{'1' * 16}-01more",
+        f"00-{'1' * 32}-{'1' * 16}-01-extra",
     ],
 )
 def test_otlp_begins_a_trace_without_a_usable_parent(parent):
@@ -565,7 +711,7 @@ def test_the_verb(tmp_path, capfd):
     for name, begins in {
         "summary": "ocirt create",
         "table": "ocirt create",
-        "chrome": "[",
+        "chrome": "{",
         "otlp": "{",
         "svg": "<svg",
     }.items():

@@ -11,13 +11,13 @@ _EVENT = "the event "
 
 class Part:
     """A part of the path: the span, and the time of it that is on the path. ``span`` is ``None`` for time between
-    steps, of which the record says nothing.
+    steps, of which the record says nothing. ``is_lost`` if there were steps, for which the record had no room.
     """
 
-    __slots__ = ("span", "thread", "start", "end")
+    __slots__ = ("span", "thread", "start", "end", "is_lost")
 
-    def __init__(self, span: Span | None, thread: int, start: int, end: int) -> None:
-        self.span, self.thread, self.start, self.end = span, thread, start, end
+    def __init__(self, span: Span | None, thread: int, start: int, end: int, is_lost: bool = False) -> None:
+        self.span, self.thread, self.start, self.end, self.is_lost = span, thread, start, end, is_lost
 
     @property
     def duration(self) -> int:
@@ -35,6 +35,9 @@ def critical_path(command: Command) -> list[Part]:
         return []
     now, first = command.end, command.start
     thread = max(top, key=lambda span: (span.end, span.thread == RUNTIME)).thread
+    if not command.is_cut_off and any(span.thread == RUNTIME for span in top):
+        thread = RUNTIME  # which has ended the command, and what its children were still at
+    lost_from = max(span.start for span in top) if command.is_full else now
     path: list[Part] = []
     seen: set[tuple[int, int]] = set()
     while now > first:
@@ -52,13 +55,21 @@ def critical_path(command: Command) -> list[Part]:
             continue
         span = before[-1]
         if span.end < now:
-            path.append(Part(None, thread, span.end, now))
+            path.append(Part(None, thread, span.end, now, now > lost_from))
             now = span.end
         other = _released_by(top, span) if span.kind == WAITS and is_new else None
-        if other and other.thread != thread and span.start < other.end and other.start < now:
+        if other is None and span.kind == WAITS and is_new and now > lost_from:
+            other = _recorded_last(top, span.thread, now)
+            if other and span.start < other.end:
+                path.append(Part(None, other.thread, other.end, now, True))
+                now = other.end
+        is_last = other is not None and not other.ended and other.start == now
+        if other and other.thread != thread and span.start < other.end and (other.start < now or is_last):
             if other.end < now:
                 path.append(Part(span, thread, other.end, now))
             now, thread = min(now, other.end), other.thread
+            if is_last:  # the last that the record tells of a command that somebody has killed
+                path.append(Part(other, thread, now, now))
         else:
             path.append(Part(span, thread, span.start, now))
             now = span.start
@@ -67,6 +78,11 @@ def critical_path(command: Command) -> list[Part]:
 
 def _last(spans: list[Span], fits: "Callable[[Span], bool]") -> Span | None:
     return next(filter(fits, reversed(spans)), None)
+
+
+def _recorded_last(top: list[Span], thread: int, now: int) -> Span | None:
+    """What another process than ``thread`` last did before ``now`` that the record still had room for."""
+    return _last(top, lambda span: span.thread != thread and span.kind != WAITS and span.end < now)
 
 
 def _maker(top: list[Span], thread: int, now: int) -> Span | None:
@@ -83,7 +99,7 @@ def _maker(top: list[Span], thread: int, now: int) -> Span | None:
 
 def _released_by(top: list[Span], wait: Span) -> Span | None:
     """The span whose end ended ``wait``, or will end it."""
-    others = [span for span in top if span.thread != wait.thread and span.start < wait.end]
+    others = [span for span in top if span.thread != wait.thread and span.start <= wait.end]
     if not wait.ended:
         return _last(others, lambda span: not span.ended and span.kind != WAITS)
     if wait.name == "Receive":

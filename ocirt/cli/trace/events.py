@@ -7,6 +7,10 @@ from ..record import ALIGNED, EVENT, EVENT_HEAD, HEAD, MAGIC, PART
 PAGE = 4096
 """Every part begins at a multiple of these bytes."""
 TEXTS = 4
+LARGEST = EVENT_HEAD + 4 * 1001 + ALIGNED
+"""The bytes of an event, at most: a process that was killed while it began one leaves a hole of this size."""
+KINDS = ("command", "step", "wait", "hook", "helper", "program", "launch", "note")
+CUT = ("cut", "the end of the record is missing: somebody has cut the file")
 _PART, _EVENT = struct.Struct(PART), struct.Struct(EVENT)
 
 
@@ -18,7 +22,7 @@ class Event:
     :ivar thread: the process, as a number.
     :ivar begin: nanoseconds since 1970; ``lasts``: nanoseconds.
     :ivar error: the errno with which it ended, or 0.
-    :ivar kind: step, wait, ..., or note; ``name``, ``path`` and ``text`` are those of :class:`~.spans.Span`.
+    :ivar kind: command, step, wait, ..., or note (KINDS); ``name``, ``path`` and ``text`` are those of :class:`~.spans.Span`.
     """
 
     __slots__ = ("pid", "phase", "thread", "begin", "lasts", "error", "kind", "name", "path", "text")
@@ -44,12 +48,18 @@ class Part:
     """What one process has appended to the record.
 
     :ivar lacks: pairs of a word and a sentence: what is not in it.
+    :ivar has_hole: lacks it an event that a process has begun? Nobody but a process that was killed leaves one.
     """
 
-    __slots__ = ("pid", "events", "lacks")
+    __slots__ = ("pid", "events", "lacks", "has_hole")
 
-    def __init__(self, pid: int, events: list[Event], lacks: list[tuple[str, str]]) -> None:
-        self.pid, self.events, self.lacks = pid, events, lacks
+    def __init__(self, pid: int, events: list[Event], lacks: list[tuple[str, str]], has_hole: bool) -> None:
+        self.pid, self.events, self.lacks, self.has_hole = pid, events, lacks, has_hole
+
+    def cut(self) -> None:
+        """Note that its end is missing, which explains all else that is missing."""
+        self.lacks = [each for each in self.lacks if each[0] == "full"] + [CUT]
+        self.has_hole = False
 
 
 def read_parts(data: bytes) -> list[Part]:
@@ -59,32 +69,58 @@ def read_parts(data: bytes) -> list[Part]:
     """
     if not data.startswith(MAGIC):
         raise ValueError("found another beginning")
-    found, at = [], 0
+    found: list[Part] = []
+    at = 0
     while at + HEAD <= len(data):
         size = PAGE
         if data.startswith(MAGIC, at):  # otherwise a process was killed before it could begin its part
             used, size, pid = _PART.unpack_from(data, at + len(MAGIC))
-            found.append(_part(pid, data[at + HEAD : at + min(used, size)], used > size))
+            whole, size = size, _size_there(data, at, size)
+            found.append(_part(pid, data[at + HEAD : at + min(used, size)], used, whole))
+            if size < whole:
+                found[-1].cut()
+        elif found and any(data[at : at + PAGE]):
+            found[-1].lacks.append(("damaged", "the record of a command behind this one cannot be read"))
         at += max(-(-size // PAGE), 1) * PAGE
+    if found and at < len(data):
+        found[-1].cut()
     return found
 
 
-def _part(pid: int, data: bytes, is_full: bool) -> Part:
-    events, lacks, at = [], [], 0
+def _size_there(data: bytes, at: int, size: int) -> int:
+    """How much of the part at ``at`` the file has: less than ``size`` if somebody has cut the file, and a later command
+    has perhaps appended its own part.
+    """
+    end = min(at + size, len(data))
+    return next((page for page in range(at + PAGE, end, PAGE) if data.startswith(MAGIC, page)), end) - at
+
+
+def _part(pid: int, data: bytes, used: int, size_of_part: int) -> Part:
+    is_full = used > size_of_part
+    events, lacks, holes, at, hole = [], [], [], 0, 0
     if is_full:
         lacks.append(("full", "the record has no room for what the command did from here on"))
     while at + EVENT_HEAD <= len(data):
         size, phase, thread, error, begin, lasts = _EVENT.unpack_from(data, at)
         if not size:
-            at += ALIGNED
+            at, hole = at + ALIGNED, hole + ALIGNED
             continue
+        holes.append(hole)
+        hole = 0
         texts = data[at + EVENT_HEAD : at + size].split(b"\0")
-        if phase not in b"\0BXi" or len(texts) <= TEXTS or size % ALIGNED:
+        words = [text.decode("utf-8", "replace") for text in texts[:TEXTS]]
+        is_wrong = phase not in b"\0BXi" or len(texts) <= TEXTS or size % ALIGNED
+        if is_wrong or (phase and (words[0] not in KINDS or not words[1] or not begin)):
             if at + size <= len(data) or not is_full:
                 lacks.append(("damaged", "the record cannot be read from here on"))
             break
         if phase:
-            words = [text.decode("utf-8", "replace") for text in texts[:TEXTS]]
             events.append(Event(pid, chr(phase), thread, begin, lasts, error, *words))
+        else:
+            holes.append(size)
         at += size
-    return Part(pid, events, lacks)
+    if used < size_of_part:  # Python has its part for itself, and takes the room of all of it at once
+        holes.append(hole)
+    if max(holes, default=0) > LARGEST:
+        lacks.append(("damaged", "events in its midst are missing"))
+    return Part(pid, events, lacks, any(holes))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 INTERNAL, ERROR = 1, 2
 """SPAN_KIND_INTERNAL and STATUS_CODE_ERROR."""
-_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
-"""TRACEPARENT by W3C Trace Context, which forbids the version ff, and ids of zeros."""
+_PARENT = re.compile(r"(?!ff|00.{53}.)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+"""TRACEPARENT by W3C Trace Context, which forbids the version ff, ids of zeros, and in version 00 anything behind the flags."""
 
 
 def to_otlp(commands: list[Command]) -> str:
@@ -35,6 +35,9 @@ def _of_command(command: Command) -> "list[dict[str, Any]]":
     root = _hash(f"{seed} command", 16)
     ids = {id(span): _hash(f"{seed} {number}", 16) for number, span in enumerate(command.spans)}
     found = [_span(trace, root, parent, command.title, command.start, command.end, {"process.pid": command.pid})]
+    if command.has_failed or command.is_cut_off and not command.lives:
+        errors = command.errors or [os.strerror(command.error) if command.error else command.lasted]
+        found[0]["status"] = {"code": ERROR, "message": "; ".join(errors)}
     for span in command.spans:
         around = [each for each in command.spans if each.holds(span)]
         above = ids[id(min(around, key=lambda each: each.duration))] if around else root
@@ -53,7 +56,7 @@ def _of_span(command: Command, span: Span, trace: str, own: str, above: str) -> 
     }
     found = _span(trace, own, above, span.name, span.start, span.end, values)
     if span.error:
-        found["status"] = {"code": ERROR, "message": os.strerror(span.error)}
+        found["status"] = {"code": ERROR, "message": command.reason(span).removeprefix(": ")}
     return found
 
 

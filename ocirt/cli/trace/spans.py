@@ -14,7 +14,9 @@ THREADS = dict(enumerate(SECTIONS)) | {RUNTIME: "runtime", NETWORK: "network", P
 ENDED, NOTE = "X", "i"
 """Phases of events. The third one is that of a span that has not ended."""
 TITLE = "title"
-"""The note with which the record of a command begins."""
+"""The event with which the record of a command begins, and which ends with the command."""
+BROKEN = ("cut", "damaged")
+"""Notes that say that the file itself is not what the processes wrote."""
 WAITS, PROGRAMS = "wait", "program"
 """Kinds of spans. The others are step, hook, helper and launch."""
 HANDED_OVER = ("Exec", "ExecCriu")
@@ -83,7 +85,7 @@ class Span:
         return (
             self is not other
             and self.thread == other.thread
-            and self.start <= other.start
+            and self.start <= other.start < self.end
             and other.end <= self.end
             and self.duration > other.duration
         )
@@ -95,7 +97,10 @@ class Command:
     :ivar title: its command line, as far as the record tells.
     :ivar pid: of the runtime's process.
     :ivar began: when its record begins, in nanoseconds since 1970.
+    :ivar is_cut_off: has nobody recorded its end? The runtime is at work, or somebody has killed it.
     :ivar lives: is it cut off because it is still at work?
+    :ivar over: when it ended, in nanoseconds since 1970; when it began, if it is cut off.
+    :ivar error: the errno with which it ended, or 0.
     :ivar parent: TRACEPARENT of its environment, empty without one.
     :ivar notes: pairs of a level and a text: warnings, errors, and what the record itself lacks.
     :ivar held_back: how often a CPU quota has held the container's processes back since it was created, and for how
@@ -104,7 +109,8 @@ class Command:
 
     def __init__(self, pid: int, began: int) -> None:
         self.pid, self.title, self.parent = pid, f"process {pid}", ""
-        self.began, self.lives = began, False
+        self.began = self.over = began
+        self.is_cut_off, self.lives, self.error = False, False, 0
         self.threads: dict[int, str] = {}
         self.spans: list[Span] = []
         self.notes: list[tuple[str, str]] = []
@@ -116,7 +122,7 @@ class Command:
 
     @property
     def end(self) -> int:
-        return max([self.began, *[span.end for span in self.spans]])
+        return max([self.over, *[span.end for span in self.spans]])
 
     @property
     def unfinished(self) -> list[Span]:
@@ -124,16 +130,34 @@ class Command:
         return [span for span in self.spans if not span.ended]
 
     @property
-    def is_cut_off(self) -> bool:
-        """Is the runtime itself at work, or has somebody killed it? (It kills init when it has to give up.)"""
-        return any(span.thread == RUNTIME for span in self.unfinished)
+    def errors(self) -> list[str]:
+        """What the verb has said of its failure."""
+        return [words for level, words in self.notes if level == "error"]
+
+    @property
+    def has_failed(self) -> bool:
+        return bool(self.error or self.errors)
+
+    def reason(self, span: Span) -> str:
+        """How the span ended, behind what it was. Of a hook or a helper the error of the verb says more than an errno."""
+        if span.error:
+            begin = f"{span.path}: {span.text}: "
+            for words in [words for level, words in self.notes if level in ("error", "warning")]:
+                if span.path and span.text and begin in words:
+                    return f": {words.partition(begin)[2]}"
+        return span.result
+
+    @property
+    def is_full(self) -> bool:
+        """Had the record no room for all?"""
+        return any(level == "full" for level, _ in self.notes)
 
     @property
     def lasted(self) -> str:
         """How long the command took, or what it does at this moment, or what it did when somebody killed it."""
         time = f"{(self.end - self.start) / 1e6:.3f} ms"
         if not self.is_cut_off:
-            return time
+            return f"failed after {time}" if self.has_failed else time
         return f"{UNFINISHED} after {time}" if self.lives else f"was ended from outside, after {time} or later"
 
     @property
@@ -165,9 +189,15 @@ def read(data: bytes) -> list[Command]:
             if event.name == TITLE or event.pid not in latest:
                 latest[event.pid] = Command(event.pid, event.begin)
                 commands.append(latest[event.pid])
+                if event.name != TITLE:
+                    latest[event.pid].notes.append(("damaged", "the beginning of the command is missing"))
             _add(latest[event.pid], event)
-        if part.pid in latest:
-            latest[part.pid].notes += part.lacks
+        command = latest.get(part.pid)
+        if command is None:
+            continue
+        command.notes += part.lacks
+        if part.has_hole and not command.is_cut_off and not command.has_failed:
+            command.notes.append(("damaged", "an event of a command that has ended well is missing"))
     for command in commands:
         _end_unfinished(command)
     return sorted(commands, key=lambda each: each.start)
@@ -177,11 +207,12 @@ def _add(command: Command, event: Event) -> None:
     name, path, text = [_UNPRINTABLE.sub("\ufffd", each) for each in (event.name, event.path, event.text)]
     thread = event.thread
     command.threads.setdefault(thread, THREADS.get(thread) or f"process {thread}")
-    if event.phase != NOTE:
-        end, ended = event.begin + event.lasts, event.phase == ENDED
+    end, ended = event.begin + event.lasts, event.phase == ENDED
+    if name == TITLE:
+        command.title, command.over, command.error = text.strip(), end, event.error
+        command.is_cut_off = not ended
+    elif event.phase != NOTE:
         command.spans.append(Span(thread, event.kind, name, event.begin, end, path, text, ended, event.error))
-    elif name == TITLE:
-        command.title = text.strip()
     elif name == "parent":
         command.parent = text
     elif name == "output":
@@ -203,15 +234,18 @@ def _held_back(text: str) -> tuple[int, int]:
 
 def _end_unfinished(command: Command) -> None:
     """Give the spans that have not ended an end: now, if the command is still at work, otherwise the last moment of which
-    the record tells.
+    the record tells. With the command end those of the runtime, which exits in the midst of a step if that fails, and
+    the waits of the processes that it ends.
     """
-    waits = [span for span in command.unfinished if span.kind == WAITS and span.name in FOR_INIT]
-    for span in command.unfinished:
-        span.ended = span.name in HANDED_OVER and not span.error and not waits
+    waits = [span for span in command.unfinished if command.is_cut_off and span.kind == WAITS and span.name in FOR_INIT]
     command.lives = command.is_cut_off and _lives(command)
     end = max([time.time_ns() if command.lives else 0, command.end])
     for span in command.unfinished:
-        span.end = end
+        if span.name in HANDED_OVER and not span.error and not waits:
+            span.ended = True
+        else:
+            span.end = end
+            span.ended = not command.is_cut_off and (span.kind == WAITS or span.thread == RUNTIME)
 
 
 def _lives(command: Command) -> bool:

@@ -56,7 +56,7 @@ def _box(command: Command, span: Span, y: int, scale: float, is_critical: bool) 
     inner = 4 * len([each for each in command.spans if each.holds(span)])
     kind = "failed" if span.error else span.kind
     names = f"{kind} critical" if is_critical else kind
-    title = f"{span.title}\n{span.duration / 1e6:.3f} ms{span.result}"
-    box = f'<rect class="{names}" x="{x:.1f}" y="{y + inner}" width="{width:.1f}" height="{ROW - inner}">'
+    title = f"{span.title}\n{span.duration / 1e6:.3f} ms{command.reason(span)}"
+    box = f'<rect class="{escape(names)}" x="{x:.1f}" y="{y + inner}" width="{width:.1f}" height="{ROW - inner}">'
     label = f'<text x="{x + 3:.1f}" y="{y + 15}">{escape(span.name)}</text>' if width > 8 * len(span.name) else ""
     return f"{box}<title>{escape(title)}</title></rect>{label}"

@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 
 from .critical import Part, critical_path
-from .spans import WAITS, Command
+from .spans import BROKEN, WAITS, Command
 
+URGENT = ("error", "full", *BROKEN)
+"""The notes that stand beneath the head."""
 LONGEST = 5
 """How many of the longest steps are shown."""
 SHOWN = 100
 """A part of the path that is shorter than a hundredth of the whole is counted, but has no line."""
+SHORTEST = 20_000
+"""The same of one that is shorter than these nanoseconds."""
 
 
 def summary(commands: list[Command]) -> str:
@@ -23,7 +27,7 @@ def table(commands: list[Command]) -> str:
         rows: list[tuple[str, ...]] = [("start ms", "ms", "process", "kind", "what")]
         for span in sorted(command.spans, key=lambda each: (each.start, -each.end)):
             depth = len([each for each in command.spans if each.holds(span)])
-            what = "  " * depth + span.title + span.result
+            what = "  " * depth + span.title + command.reason(span)
             where = command.threads[span.thread]
             rows.append((_ms(span.start - command.start), _ms(span.duration), where, span.kind, what))
         blocks.append(_head(command) + _aligned(rows))
@@ -32,15 +36,17 @@ def table(commands: list[Command]) -> str:
 
 def _of_command(command: Command) -> str:
     path = critical_path(command)
-    text = _head(command) + _unfinished(command) + _throttled(command)
+    text = _head(command) + _urgent(command) + _unfinished(command) + _throttled(command)
     if path:
         text += "\ncritical path:\n" + _aligned(_path_rows(command, path))
     longest = sorted([span for span in command.spans if span.kind != WAITS], key=command.own, reverse=True)
-    rows = [(_ms(command.own(span)), command.threads[span.thread], span.title + span.result) for span in longest]
+    rows = [
+        (_ms(command.own(span)), command.threads[span.thread], span.title + command.reason(span)) for span in longest
+    ]
     if rows:
         text += "\nlongest steps:\n" + _aligned(rows[:LONGEST])
     notes = [f"{span.title} has printed: {span.output.strip()}" for span in command.spans if span.output.strip()]
-    notes += [f"{level}: {words}" for level, words in command.notes]
+    notes += [f"{level}: {words}" for level, words in command.notes if level not in URGENT]
     return text + "".join([f"{note}\n" for note in (["", *notes] if notes else [])])
 
 
@@ -52,21 +58,31 @@ def _path_rows(command: Command, path: list[Part]) -> list[tuple[str, ...]]:
 
     def gather() -> None:
         if small:
-            words = f"{len(small)} short steps" if len(small) > 1 else small[0].span.title if small[0].span else "-"
+            words = f"{len(small)} short steps" if len(small) > 1 else _what(command, small[0])
             rows.append((_ms(sum([part.duration for part in small])), command.threads[small[0].thread], words))
             small.clear()
 
     for part in path:
-        is_long = part.duration * SHOWN >= whole or bool(part.span and not part.span.ended)
+        is_long = part.duration >= max(whole / SHOWN, SHORTEST) or bool(part.span and not part.span.ended)
         if small and (is_long or small[0].thread != part.thread):
             gather()
         if not is_long:
             small.append(part)
             continue
-        what = part.span.title + part.span.result if part.span else "between steps"
-        rows.append((_ms(part.duration), command.threads[part.thread], what))
+        rows.append((_ms(part.duration), command.threads[part.thread], _what(command, part)))
     gather()
     return rows
+
+
+def _what(command: Command, part: Part) -> str:
+    if part.span:
+        return part.span.title + command.reason(part.span)
+    return "steps for which the record had no room" if part.is_lost else "between steps"
+
+
+def _urgent(command: Command) -> str:
+    """Why the command has failed, and what the record lacks: whoever reads the rest has to know."""
+    return "".join([f"  {level}: {words}\n" for level, words in command.notes if level in URGENT])
 
 
 def _head(command: Command) -> str:

@@ -210,6 +210,7 @@ void log_commit(void) {
 
 void end_verb(int status) {
   log_commit();
+  trace_finish(0);
   sys_exit(status);
 }
 
@@ -247,5 +248,6 @@ void fail(const char *pattern, ...) {
   put_refusal(&message, error < 0 ? error : -error);
   if (!failure.error) failure.error = error < 0 ? -error : error;
   log_error(message.data);
+  trace_finish(-failure.error);
   sys_exit(logging.status);
 }

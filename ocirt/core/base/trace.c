@@ -30,6 +30,11 @@ void trace_forget(void) {
   record.part = 0;
 }
 
+// A child that fails has its error reported by the runtime, which ends the verb.
+void trace_finish(int error) {
+  if (record.part && record.thread == SECTION_HOST) trace_end(record.whole, error);
+}
+
 static int map_part(int fd, size_t size, uint32_t page) {
   void *part = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(page * page_size()));
   if (part == MAP_FAILED) return -ENODEV;
@@ -40,12 +45,12 @@ static int map_part(int fd, size_t size, uint32_t page) {
 
 static int is_record(const void *beginning) { return !memcmp(beginning, RECORD_MAGIC, sizeof RECORD_MAGIC - 1); }
 
-// 0 for a record, and for an empty file.
+// 0 for a record, and for an empty file; -EUCLEAN for a record that somebody has cut.
 static int foreign(int fd, const struct stat *st) {
   char first[sizeof RECORD_MAGIC] = "";
   if (!st->st_size) return 0;
   sys4(SYS_pread64, fd, first, sizeof first, 0);
-  return is_record(first) && st->st_size % (off_t)page_size() == 0 ? 0 : -EEXIST;
+  return !is_record(first) ? -EEXIST : st->st_size % (off_t)page_size() ? -EUCLEAN : 0;
 }
 
 int trace_open(const char *path, size_t size) {

@@ -22,6 +22,7 @@ struct record {
   int filtered; // a seccomp filter may refuse to read the clock, so the time stands still
   uint64_t time, offset;
   unsigned thread;
+  struct trace_event *whole; // the verb, from its title to its end
 };
 extern struct record record;
 
@@ -32,6 +33,7 @@ int trace_open(const char *path, size_t size); // appends the part of this verb 
 void trace_join(int fd, uint32_t page); // init: records in the part of `start`, and closes the descriptor
 void trace_become(unsigned section); // the events of this process are those of a section from here on
 void trace_forget(void);
+void trace_finish(int error); // the verb has ended: a record without this was cut off by whoever killed the runtime
 
 struct trace_event *trace_begin(const char *kind, const char *name, const char *path, const char *text); // or null
 void trace_end(struct trace_event *event, int error);

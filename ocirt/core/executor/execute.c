@@ -86,16 +86,11 @@ static void wait_for_start(struct run *r) {
   }
   sys_close(r->peer);
   trace_forget();
-  for (;;) {
-    int connection = (int)sys4(SYS_accept4, r->start_socket, 0, 0, SOCK_CLOEXEC);
-    if (connection == -EINTR || connection == -ECONNABORTED) continue;
-    if (connection < 0) sys_exit(1);
-    if (has_request(connection)) {
-      r->starter = connection;
-      break;
-    }
-    sys_close(connection);
-  }
+  do {
+    sys_close(release(&r->starter)); // a connection without a request
+    r->starter = (int)sys4(SYS_accept4, r->start_socket, 0, 0, SOCK_CLOEXEC);
+    if (r->starter < 0 && r->starter != -EINTR && r->starter != -ECONNABORTED) sys_exit(1);
+  } while (r->starter < 0 || !has_request(r->starter));
   sys_close(r->start_socket);
 }
 

@@ -36,19 +36,13 @@ static void put_sentence(struct buffer *to, const struct program *p, const struc
     at += plain;
     if (!*at) return;
     unsigned field = (unsigned)(at[1] - '0');
-    switch (texts[step->code].kinds[field]) {
-    case 't':
+    char kind = texts[step->code].kinds[field];
+    if (kind == 't')
       put_in_line(to, text_of(p, fields[field]));
-      break;
-    case 's':
-      put(to, sections[fields[field]]);
-      break;
-    case 'e':
-      put(to, events[fields[field]]);
-      break;
-    default:
+    else if (kind == 's' || kind == 'e')
+      put(to, (kind == 's' ? sections : events)[fields[field]]);
+    else
       put_number(to, (int64_t)fields[field]);
-    }
   }
 }
 

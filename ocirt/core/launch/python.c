@@ -127,6 +127,7 @@ static _Noreturn void execute_python(struct request *q, const char *branch, int 
 
 _Noreturn void start_python(struct request *q, const char *branch, int input, struct asked *asked) {
   need_memory_for_python();
+  trace_finish(0);
   if (caller.files.soft >= PYTHON_FILES) restore_open_files(); // the executable raises the limit again
   execute_python(q, branch, strcmp(branch, "@cli") ? hand_over_request(q, input, -1, asked) : -1);
 }
@@ -136,6 +137,7 @@ static _Noreturn void fail_as_python(int pidfd) {
   int status = 0;
   wait_exit(pidfd, &status);
   int code = status >> 8;
+  trace_finish(-ECANCELED);
   if (code && code != NOT_LOADED) sys_exit(code);
   if (!status) fail("%s and the Python beside it are of different builds: install ocirt again", executable.path);
   fail("Python, which compiles the program: found its end by %s %d, expected a program", code ? "status" : "signal",

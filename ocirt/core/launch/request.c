@@ -85,9 +85,9 @@ static int take_flag(struct request *q, const struct flag *table, char **argv) {
   const char *given = value ? value + 1 : argv[1];
   int words = value ? 1 : 2;
   if (!*given && flag->repeats == ONCE) {
-    // As in runc, an empty value counts as not given. Python refuses an empty root directory.
+    // As in runc, an empty value counts as not given. Python refuses an empty root directory or record.
     q->flags[flag->id] = 0;
-    return flag->id == FLAG_ROOT ? 0 : words;
+    return flag->id == FLAG_ROOT || flag->id == FLAG_TRACE ? 0 : words;
   }
   if (flag->choices && !is_choice(flag->choices, given)) return 0;
   if (flag->repeats == VALUES)

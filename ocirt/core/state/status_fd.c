@@ -13,10 +13,11 @@ void put_begin(struct buffer *to, int pid, uint64_t start_time, int renews) {
       renews ? ",\"renews\":true" : "", nanoseconds(CLOCK_MONOTONIC));
 }
 
-void tell_begin(int pid, uint64_t start_time) {
+void leave_process(int pid, uint64_t start_time) {
   BUFFER(line, 128);
   put_begin(&line, pid, start_time, 0);
   if (logging.reader >= 0) write_all(logging.reader, line.data, line.used);
+  end_verb(0);
 }
 
 static int64_t microseconds(struct timeval time) { return (int64_t)time.tv_sec * 1000000 + time.tv_usec; }

@@ -124,14 +124,11 @@ void verb_create(struct request *q, const struct program *program, struct span c
   note_throttling(&c.program);
   await_python(q);
   log_commit();
-  if (!waits_for_end) {
-    tell_begin(c.journal->pid, c.journal->start_time);
-    sys_exit(0);
-  }
+  if (!waits_for_end) leave_process(c.journal->pid, c.journal->start_time);
   int by_message = q->flags[FLAG_RENEW] != 0;
   if (!run) sys_close(r.start_socket);
   if (!run && !by_message) sys_close(r.peer);
   int status = stay(&r, signals, by_message);
   if (status < 0 || q->flags[FLAG_REMOVE] || (run && !q->flags[FLAG_KEEP])) lock_and_destroy(&c, 1);
-  sys_exit(status < 0 ? 255 : status);
+  end_verb(status < 0 ? 255 : status);
 }

@@ -66,7 +66,6 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
   note_throttling(program);
   await_python(q);
   log_commit();
-  if (r.signals >= 0) sys_exit(run_in_foreground(&child));
-  tell_begin(child.pid, child.start_time);
-  sys_exit(0);
+  if (r.signals >= 0) end_verb(run_in_foreground(&child));
+  leave_process(child.pid, child.start_time);
 }

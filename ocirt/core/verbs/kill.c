@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/log.h"
+#include "base/trace.h"
 #include "state/facts.h"
 #include "verbs/lifecycle.h"
 #include "verbs/verbs.h"
@@ -51,6 +52,7 @@ void verb_kill(struct request *q) {
   }
   if (asked && signal && !alive && c.program.base && strcmp(status, "creating")) end_verb(0);
   if (!alive) fail("container not running: %s is %s", c.id, status);
+  TRACED("step", "pidfd_send_signal", name);
   int error = sys_pidfd_signal(c.pidfd, signal);
   if (error == -ESRCH) fail("container not running: %s: no such process", c.id);
   if (error < 0) fail("send signal %d to %s: pidfd_send_signal: %e", signal, c.id, error);

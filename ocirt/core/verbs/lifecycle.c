@@ -59,7 +59,7 @@ void need_container(struct container *c, struct request *q, int lock) {
   if (error == -ETIMEDOUT && q->flags[FLAG_FORCE]) error = take_over(c, lock);
   if (error == -ETIMEDOUT) fail_locked(c);
   // `delete --force` succeeds if there is nothing to delete.
-  if (error == -ENOENT && q->flags[FLAG_FORCE]) sys_exit(0);
+  if (error == -ENOENT && q->flags[FLAG_FORCE]) end_verb(0);
   if (error == -ENOENT) fail_missing(c);
   if (error < 0) fail(c->dir < 0 ? "--root %s: open %s: %e" : "--root %s: lock %s: flock: %e", c->root, c->id, error);
   if (c->foreign && q->verb != VERB_UPDATE) compile_in_python(q, "@recompile", -1, 0, &c->program);

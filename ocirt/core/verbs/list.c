@@ -165,11 +165,8 @@ static void print_compact(struct span json) {
   int in_string = 0;
   const char *end = json.text + json.size, *from = json.text;
   for (const char *at = from; at < end; at++) {
-    if (*at == '\\' && in_string) {
-      at++;
-      continue;
-    }
     if (*at == '"') in_string = !in_string;
+    if (*at == '\\' && in_string) at++;
     if (in_string || skip_space(at, at + 1) == at) continue;
     print_bytes(from, (size_t)(at - from));
     from = at + 1;
