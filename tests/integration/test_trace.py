@@ -219,6 +219,8 @@ def test_a_mount_that_hangs(ocirt, bundle, record, silent):
         process.wait(timeout=LIMIT)
         shown = ocirt.ok("trace", record).out
         assert "was ended from outside" in shown.splitlines()[0] and f"{hung[0].title}: has not ended" in shown
+        path = shown.partition("critical path:")[2].partition("\n\n")[0]
+        assert path.splitlines()[-1].endswith(f"{hung[0].title}: has not ended"), shown
     finally:
         silent.end()
         process.communicate(timeout=LIMIT)
@@ -430,6 +432,23 @@ def test_a_record_without_room_says_so(ocirt, bundle, record, tmp_path):
     ocirt.ok("run", "--bundle", bundle.args("true").save(), "c1", options=["--trace", record])
     (command,) = commands(record)
     assert ("full", "the record has no room for what the command did from here on") in command.notes
+
+
+def test_hooks_for_which_the_record_has_no_room(ocirt, bundle, record):
+    """They are on the path, and init, which waits for them, is not. The end is recorded even so."""
+    bundle.config["hooks"] = {"createRuntime": [hook("exit 0")] * 300}
+    ocirt.ok("create", "--bundle", bundle.save(), "c1", options=["--trace", record])
+    lines = ocirt.ok("trace", record).out.splitlines()
+    assert "from outside" not in lines[0] and lines[1].startswith("  full: the record has no room")
+    path = lines[lines.index("critical path:") + 1 : lines.index("longest steps:") - 1]
+    assert "runtime" in path[-1] and path[-1].endswith("steps for which the record had no room"), path
+
+
+def test_a_hook_whose_time_is_up(ocirt, bundle, record):
+    bundle.config["hooks"] = {"createContainer": [{**hook("sleep 100"), "timeout": 1}]}
+    ocirt.fails("create", "--bundle", bundle.save(), "c1", options=["--trace", record])
+    lines = ocirt.ok("trace", record).out.splitlines()
+    assert "failed after" in lines[0] and "timed out after 1 s" in lines[1] and not lines[2], lines
 
 
 def test_debug_prints_the_steps_of_every_process_as_they_happen(ocirt, bundle):
