@@ -1,6 +1,4 @@
-"""Engines that are installed, and whether their configuration names ocirt. What to write into it is in the finding
-itself, because an installed ocirt has no docs/.
-"""
+"""Engines that are installed, and whether their configuration names ocirt."""
 
 import json
 import os
@@ -9,6 +7,7 @@ import tomllib
 from glob import glob
 
 from .finding import Finding, good, note
+from .switch import CONTAINERD_FILE, DOCKER_FILE, PLUGINS, at, way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,26 +15,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ...model.host import Host
-
-PODMAN = """\
-[engine]
-runtime = "ocirt"
-runtime_supports_json = ["crun", "runc", "ocirt"]
-runtime_supports_nocgroup = ["crun", "ocirt"]
-[engine.runtimes]
-ocirt = ["/usr/local/bin/ocirt"]"""
-DOCKER = '{"runtimes": {"ocirt": {"path": "/usr/local/bin/ocirt"}}, "default-runtime": "ocirt"}'
-CONTAINERD = """\
-version = 2
-[plugins."io.containerd.grpc.v1.cri".containerd]
-default_runtime_name = "ocirt"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.ocirt]
-runtime_type = "io.containerd.runc.v2"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.ocirt.options]
-BinaryName = "/usr/local/bin/ocirt\""""
-"""What docs/podman.md, docker.md and containerd.md have a reader paste."""
-PLACE = "/usr/local/bin/ocirt"
-"""Where these settings expect the executable."""
 
 
 def examine(host: "Host") -> "Iterator[Finding]":
@@ -54,37 +33,17 @@ def examine(host: "Host") -> "Iterator[Finding]":
         found = True
         try:
             runtime = runtime_of()
+            switched = runtime is not None and is_ocirt(runtime)
+            mend = "" if switched else way(engine, host, _podman_setting()[1] if engine == "podman" else None)
         except (OSError, ValueError) as error:
             yield note(f"{engine}: its configuration cannot be read ({error})")
             continue
-        if runtime is not None and is_ocirt(runtime):
+        if switched:
             yield good(f"{engine} runs containers with ocirt ({runtime})")
         else:
-            yield note(
-                f"{engine} runs containers with {runtime or 'its own default runtime'}",
-                _switch(engine, host.euid),
-            )
+            yield note(f"{engine} runs containers with {runtime or 'its own default runtime'}", mend)
     if not found:
         yield note("no engine is installed; ocirt runs bundles by itself")
-
-
-def _switch(engine: str, euid: int) -> str:
-    """How to have the engine use ocirt."""
-    settings = "/etc/containers" if euid == 0 else "~/.config/containers"
-    way = {
-        "podman": f"run: mkdir -p {settings}/containers.conf.d && "
-        f"{_printf(PODMAN)} > {settings}/containers.conf.d/ocirt.conf",
-        "buildah": f"run: export BUILDAH_RUNTIME={PLACE} BUILDAH_ISOLATION=oci",
-        "dockerd": f"add to /etc/docker/daemon.json: {DOCKER}, and run: systemctl restart docker",
-        "containerd": f"run: {_printf(CONTAINERD)} >> /etc/containerd/config.toml && systemctl restart containerd "
-        "(a file with another version needs a merge by hand)",
-    }[engine]
-    return way.replace(PLACE, shutil.which("ocirt") or PLACE)
-
-
-def _printf(lines: str) -> str:
-    """The shell's command that prints these lines, itself one line."""
-    return "printf '%s\\n' " + " ".join([f"'{line}'" for line in lines.splitlines()])
 
 
 def is_ocirt(runtime: str) -> bool:
@@ -102,37 +61,40 @@ def _toml(path: str) -> "dict[str, Any]":
 
 
 def _podman() -> str | None:
-    """The runtime of the last file of containers.conf(5) that names one."""
+    return _podman_setting()[0]
+
+
+def _podman_setting() -> tuple[str | None, str | None]:
+    """The runtime of the last file of containers.conf(5) that names one, and this file."""
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.environ.get("HOME", "/"), ".config")
-    runtime = None
+    found: tuple[str | None, str | None] = (None, None)
     for base in ("/usr/share", "/etc", home):
         for path in [
             f"{base}/containers/containers.conf",
             *sorted(glob(f"{base}/containers/containers.conf.d/*.conf")),
         ]:
-            runtime = _toml(path).get("engine", {}).get("runtime", runtime)
-    return runtime
+            runtime = at(_toml(path), "engine", "runtime")
+            found = (str(runtime), path) if runtime else found
+    return found
 
 
 def _docker() -> str | None:
     try:
-        with open("/etc/docker/daemon.json") as file:
+        with open(DOCKER_FILE) as file:
             settings = json.load(file)
     except FileNotFoundError:
         return None
-    name = settings.get("default-runtime")
-    runtime: str | None = settings.get("runtimes", {}).get(name, {}).get("path", name)
-    return runtime
+    name = at(settings, "default-runtime")
+    runtime = at(settings, "runtimes", str(name), "path") or name
+    return None if runtime is None else str(runtime)
 
 
 def _containerd() -> str | None:
     """The program of the CRI plugin's default runtime; containerd 2 has another name for the plugin."""
-    plugins = _toml("/etc/containerd/config.toml").get("plugins", {})
-    for plugin in ("io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri"):
-        settings = plugins.get(plugin, {}).get("containerd", {})
-        name = settings.get("default_runtime_name")
+    settings = _toml(CONTAINERD_FILE)
+    for plugin in reversed(PLUGINS.values()):
+        containerd = at(settings, "plugins", plugin, "containerd")
+        name = at(containerd, "default_runtime_name")
         if name:
-            options = settings.get("runtimes", {}).get(name, {}).get("options", {})
-            binary: str = options.get("BinaryName", name)
-            return binary
+            return str(at(containerd, "runtimes", name, "options", "BinaryName") or name)
     return None
