@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ocirt.cli.doctor import (
+    as_text,
     bundle,
     bundle_kernel,
     bundle_limits,
@@ -149,15 +150,14 @@ def test_a_cgroup_that_is_not_the_users(tmp_path):
 
 def test_where_states_of_a_user_lie(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert texts(users._states(os.geteuid()), GOOD) == [f"states lie in {tmp_path}/ocirt"]
+    assert texts(users._states(os.geteuid(), True), GOOD) == [f"states lie in {tmp_path}/ocirt"]
     monkeypatch.setenv("XDG_RUNTIME_DIR", f"{tmp_path}/none")
-    (said,) = texts(users._states(54321), FAULT)
-    assert said == (
-        f"{tmp_path}/none, for the states of this user's containers, does not exist; "
-        "log in, or as root: loginctl enable-linger 54321; or use --root with another directory"
-    )
+    other = "use --root with another directory, or set XDG_RUNTIME_DIR to a directory of this user"
+    for has_systemd, login in ((True, "log in, or as root: loginctl enable-linger 54321; or "), (False, "")):
+        (said,) = texts(users._states(54321, has_systemd), FAULT)
+        assert said == f"{tmp_path}/none, for the states of this user's containers, does not exist; {login}{other}"
     monkeypatch.delenv("XDG_RUNTIME_DIR")
-    (said,) = texts(users._states(54321), FAULT)
+    (said,) = texts(users._states(54321, True), FAULT)
     assert said.startswith("/run/user/54321, for the states")
 
 
@@ -896,3 +896,21 @@ def test_the_exit_status_and_json(box, tmp_path, capfdbinary):
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert run(parse(["ocirt", "doctor", str(tmp_path)])) == 1
     assert b"fault bundle    root.path: " in capfdbinary.readouterr().out
+
+
+@pytest.mark.parametrize("flag", ["-f", "--config"])
+def test_a_file_without_a_bundle_is_the_bundle_here(box, tmp_path, monkeypatch, capfdbinary, flag):
+    """As with the other verbs that have this flag."""
+    file = tmp_path / "other.json"
+    file.write_text(json.dumps(default() | {"root": {"path": "nowhere"}}))
+    monkeypatch.chdir(tmp_path)
+    assert run(parse(["ocirt", "doctor", flag, str(file)])) == 1
+    assert f"root.path: {os.path.realpath(tmp_path)}/nowhere is not".encode() in capfdbinary.readouterr().out
+
+
+def test_one_is_no_plural():
+    found = [("users", users.fault("a")), ("users", users.note("b")), ("users", users.good("c"))]
+    assert as_text(found).endswith("\n1 fault, 1 note, 1 good\n")
+    assert as_text(found * 2).endswith("\n2 faults, 2 notes, 2 good\n") and as_text([]).endswith(
+        "0 faults, 0 notes, 0 good\n"
+    )

@@ -33,14 +33,14 @@ TOPICS: "dict[str, Callable[[Host], Iterator[Finding]]]" = {
 
 
 def run(line: "CommandLine") -> int:
-    """Print what was found about this host, or with an argument what would fail for that bundle on it.
+    """Print what was found about this host, or with an argument or ``--config`` what would fail for that bundle on it.
 
     :returns: the exit status, 1 if there is a fault.
     :raises OcirtError: the bundle's config.json cannot be read.
     """
     host, options = Host(), line.options
-    if line.arguments:
-        folder, data = bundle_of(line.arguments[0], options.config)
+    if line.arguments or options.config:
+        folder, data = bundle_of(line.arguments[0] if line.arguments else ".", options.config)
         found = [("bundle", each) for each in bundle.examine(host, options, folder, data)]
     else:
         found = [(topic, each) for topic, look in TOPICS.items() for each in _examined(look, host)]
@@ -67,4 +67,5 @@ def as_text(found: "Iterable[Found]") -> str:
     """A line for each finding, and one that counts them."""
     lines = [f"{each.level:6}{topic:10}{each}" for topic, each in found]
     count = {level: [each.level for _, each in found].count(level) for level in (GOOD, NOTE, FAULT)}
-    return "\n".join([*lines, f"{count[FAULT]} faults, {count[NOTE]} notes, {count[GOOD]} good"]) + "\n"
+    faults, notes = [f"{count[level]} {level}{'s' * (count[level] != 1)}" for level in (FAULT, NOTE)]
+    return "\n".join([*lines, f"{faults}, {notes}, {count[GOOD]} good"]) + "\n"

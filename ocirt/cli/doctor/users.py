@@ -37,20 +37,21 @@ def examine(host: "Host") -> "Iterator[Finding]":
     yield good(f"{who}{' of a user namespace' if host.in_user_namespace else ''}")
     yield from _namespaces(host)
     if host.euid != 0:
-        yield from _states(host.euid)
+        yield from _states(host.euid, host.has_systemd)
         yield from _subordinate(host.euid)
 
 
-def _states(uid: int) -> "Iterator[Finding]":
-    """The directory in which the containers' states lie."""
+def _states(uid: int, has_systemd: bool) -> "Iterator[Finding]":
+    """The directory in which the containers' states lie. A login makes it where systemd runs."""
     directory = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
     if os.path.isdir(directory) and os.access(directory, os.W_OK):
         yield good(f"states lie in {directory}/ocirt")
         return
     what = "may not be written by this user" if os.path.isdir(directory) else "does not exist"
+    login = f"log in, or as root: loginctl enable-linger {_name(uid)}; or " if has_systemd else ""
     yield fault(
         f"{directory}, for the states of this user's containers, {what}",
-        f"log in, or as root: loginctl enable-linger {_name(uid)}; or use --root with another directory",
+        f"{login}use --root with another directory, or set XDG_RUNTIME_DIR to a directory of this user",
     )
 
 
