@@ -427,8 +427,8 @@ def box(tmp_path):
     (tmp_path / "rootfs/bin/busybox").chmod(0o755)
     (tmp_path / "rootfs/bin/sh").symlink_to("/bin/busybox")
 
-    def findings(config, flags=(), **facts):
-        config["process"]["env"] = ["PATH=/usr/bin:/bin"]
+    def findings(config, flags=(), env=("PATH=/usr/bin:/bin",), **facts):
+        config["process"]["env"] = [*env]
         options = parse(["ocirt", *flags, "doctor", str(tmp_path)]).options
         return list(bundle.examine(host(**facts), options, str(tmp_path), json.dumps(config).encode()))
 
@@ -451,9 +451,11 @@ def change(config, *keys, to):
     [
         (["root", "path"], "nowhere", FAULT, "root.path: "),
         (["root", "path"], 5, FAULT, "create would refuse it: config.json: root.path: found 5"),
-        (["process", "args"], ["tool"], NOTE, "process.args[0]: the rootfs has no tool in any folder of process.env"),
-        (["process", "args"], ["/opt/tool"], NOTE, "process.args[0]: the rootfs has no /opt/tool; unless"),
-        (["hooks"], {"poststop": [{"path": "/no/hook"}]}, FAULT, "hooks.poststop[0].path: /no/hook is not"),
+        (["process", "args"], ["tool"], FAULT, "process.args[0]: the rootfs has no tool in any folder of process.env"),
+        (["process", "args"], ["/opt/tool"], FAULT, "process.args[0]: the rootfs has no /opt/tool, and no mount"),
+        (["process", "args"], ["/proc/tool"], NOTE, "process.args[0]: the rootfs has no /proc/tool; unless"),
+        (["hooks"], {"poststop": [{"path": "/no/hook"}]}, NOTE, "hooks.poststop[0].path: /no/hook is not"),
+        (["hooks"], {"poststart": [{"path": "/no/hook"}]}, FAULT, "hooks.poststart[0].path: /no/hook is not"),
         (
             ["mounts", 0],
             {"destination": "/x", "type": "bind", "source": "/no/source", "options": ["bind"]},
@@ -530,9 +532,21 @@ def told(monkeypatch):
         ),
         (
             ["linux", "resources", "memory"],
-            {"limit": 5000},
+            {"limit": 500000},
             NOTE,
-            "memory.limit: with 5000 bytes the container may die",
+            "memory.limit: with 500000 bytes the container may die",
+        ),
+        (
+            ["linux", "resources", "memory"],
+            {"limit": 4096},
+            FAULT,
+            "memory.limit: with 4096 bytes the container dies",
+        ),
+        (
+            ["linux", "resources", "memory"],
+            {"limit": 1 << 26, "swap": 1 << 25},
+            FAULT,
+            "linux.resources.memory.swap: found 33554432, expected memory and swap together",
         ),
         (
             ["linux", "resources", "cpu"],
@@ -542,7 +556,7 @@ def told(monkeypatch):
         ),
         (["linux", "memoryPolicy"], {"mode": "MPOL_BIND", "nodes": "3"}, FAULT, "linux.memoryPolicy.nodes: found"),
         (["process", "execCPUAffinity"], {"final": "7"}, NOTE, "process.execCPUAffinity.final: found"),
-        (["process", "rlimits"], [{"type": "RLIMIT_CORE", "soft": 3, "hard": 2}], FAULT, "process.rlimits[0]: soft, 3"),
+        (["process", "rlimits"], [{"type": "RLIMIT_CORE", "soft": 3, "hard": 2}], FAULT, "rlimits[0].soft: found 3"),
         (
             ["mounts", 0],
             {"destination": "/m", "type": "nofs"},
@@ -606,8 +620,8 @@ def told(monkeypatch):
                 "uidMappings": MAPPED,
                 "gidMappings": MAPPED,
             },
-            NOTE,
-            "mounts[0]: the source is on proc, on which no Linux",
+            FAULT,
+            "mounts[0]: the source is on proc, on which no Linux maps ids",
         ),
         (["linux", "sysctl"], {"net.ipv4.nosuch": "1"}, FAULT, "linux.sysctl.net.ipv4.nosuch: this kernel has no such"),
         (["linux", "sysctl"], {"net.ipv4.conf.eth0.forwarding": "1"}, FAULT, "has no such device"),
@@ -624,6 +638,52 @@ def told(monkeypatch):
             FAULT,
             "linux.resources.blockIO.throttleReadBpsDevice[0]: this host has no block device 999:7",
         ),
+        (["linux", "netDevices"], {"lo": {}}, FAULT, "linux.netDevices.lo: the loopback device does not leave"),
+        (
+            ["mounts", 0],
+            {"destination": "/m", "type": "ext4", "source": __file__},
+            FAULT,
+            f"mounts[0].source: {__file__} is not a block device, and ext4 needs one; as root: losetup",
+        ),
+        (
+            ["process", "scheduler"],
+            {"policy": "SCHED_DEADLINE", "runtime": 3000, "deadline": 2000, "period": 4000},
+            FAULT,
+            "process.scheduler: found runtime 3000, deadline 2000 and period 4000, expected",
+        ),
+        (
+            ["process", "scheduler"],
+            {"policy": "SCHED_DEADLINE", "runtime": 1023, "deadline": 2000},
+            FAULT,
+            "expected a runtime of at least 1024",
+        ),
+        (
+            ["process", "scheduler"],
+            {"policy": "SCHED_DEADLINE", "runtime": 2000, "deadline": 4000, "period": 3000},
+            FAULT,
+            "process.scheduler: found runtime 2000",
+        ),
+        (["process", "args"], ["sh", "x" * (128 << 10)], FAULT, "process.args[1]: found 131072 bytes"),
+        (
+            ["hooks"],
+            {"startContainer": [{"path": "/bin/hook"}]},
+            FAULT,
+            "hooks.startContainer[0].path: the rootfs has no /bin/hook, and no mount brings it",
+        ),
+        (
+            ["mounts", 0],
+            {"destination": "/bin", "type": "tmpfs"},
+            FAULT,
+            "process.args[0]: mounts[0] at /bin hides ",
+        ),
+        (
+            ["mounts", 0],
+            {"destination": "/bin", "source": "/proc/self/fd", "options": ["rbind"]},
+            FAULT,
+            "process.args[0]: mounts[0] at /bin hides ",
+        ),
+        (["linux", "maskedPaths"], ["/bin/busybox"], FAULT, "linux.maskedPaths[0], /bin/busybox, hides /bin/sh"),
+        (["linux", "maskedPaths"], ["/bin"], FAULT, "linux.maskedPaths[0], /bin, hides /bin/sh"),
         (
             ["linux", "netDevices"],
             {"none0": {}},
@@ -660,10 +720,13 @@ def test_what_this_host_lacks(box, told, keys, value, level, words):
     [
         (["linux", "resources", "cpu"], {"cpus": "0,1", "mems": "0"}),
         (["process", "execCPUAffinity"], {"initial": "1,7"}),
-        (["mounts", 0], {"destination": "/m", "type": "ext4", "source": "/dev/null"}),
+        (["mounts", 0], {"destination": "/bin", "type": "tmpfs", "options": ["tmpcopyup"]}),
+        (["mounts", 0], {"destination": "/bin/busybox", "source": "/bin/sh", "options": ["bind"]}),
+        (["hooks"], {"startContainer": [{"path": "/bin/sh"}]}),
+        (["process", "args"], ["sh", "x" * ((128 << 10) - 1)]),
+        (["process", "scheduler"], {"policy": "SCHED_DEADLINE", "runtime": 2000, "deadline": 2000}),
         (["linux", "sysctl"], {"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.forwarding": "1"}),
         (["linux", "devices"], [{"path": "/d", "type": "c", "major": 1, "minor": 3}]),
-        (["linux", "netDevices"], {"lo": {}}),
         (["linux", "namespaces", 1], {"type": "network", "path": "/proc/self/ns/net"}),
         (["process", "cwd"], "/missing"),
     ],
@@ -820,9 +883,95 @@ def test_a_limit_above_the_kernels(box):
 
 def test_a_program_that_is_not_executable(box, tmp_path):
     (tmp_path / "rootfs/bin/busybox").chmod(0o644)
-    (said,) = texts(box(default()), NOTE)
+    (said,) = texts(box(default()), FAULT)
     place = f"{os.path.realpath(tmp_path)}/rootfs/bin/busybox"
     assert said == f"process.args[0]: {place} is not an executable file; chmod +x {place}"
+
+
+def test_a_program_that_a_mount_a_hook_or_a_layer_may_bring(box):
+    """What decides is not in the rootfs, so it is a note."""
+    missing = default() | {"process": default()["process"] | {"args": ["/opt/tool"]}}
+    for brings in (
+        {"hooks": {"createContainer": [{"path": "/bin/sh"}]}},
+        {"annotations": {"org.ocirt.rootfs.lower": "/layer"}},
+        {"mounts": [*default()["mounts"], {"destination": "/opt", "type": "nfs", "source": "x"}]},
+    ):
+        (said,) = [each for each in texts(box(missing | brings), NOTE) if "process.args[0]" in each]
+        assert said.endswith("the rootfs has no /opt/tool; unless a mount brings it")
+    assert [each for each in texts(box(missing), FAULT) if "process.args[0]" in each]
+
+
+def test_an_environment_that_the_kernel_does_not_take(box):
+    config = default()
+    found = box(config, env=["PATH=/bin", "LONG=" + "x" * (128 << 10)])
+    (said,) = texts(found, FAULT)
+    assert said == "process.env[1]: found 131077 bytes, and the kernel takes at most 131071; shorten it"
+
+
+def test_a_missing_root_is_one_finding(box):
+    (said,) = texts(box(default() | {"root": {"path": "nowhere"}}), FAULT)
+    assert said.startswith("root.path: ") and said.endswith(
+        "/nowhere is not a directory; unpack a root file system there"
+    )
+
+
+def test_a_group_of_devpts_that_is_not_mapped(box):
+    """`ocirt spec` gives the terminals to the group 5, and a small map does not have it."""
+    config = default()
+    config["linux"]["namespaces"].append({"type": "user"})
+    for size, expected in ((6, 0), (4, 1)):
+        entry = {"containerID": 0, "hostID": 0, "size": size}
+        config["linux"] |= {"uidMappings": [entry], "gidMappings": [entry]}
+        said = [each for each in texts(box(config), FAULT) if "is in no entry" in each]
+        assert len(said) == expected, said
+    (index,) = [number for number, each in enumerate(config["mounts"]) if each["type"] == "devpts"]
+    place = config["mounts"][index]["options"].index("gid=5")
+    assert said[0].startswith(f"mounts[{index}].options[{place}]: 5 is in no entry of linux.gidMappings; ")
+
+
+@pytest.mark.parametrize(
+    "clock, offset, expected",
+    [
+        ("monotonic", {"secs": -(1 << 40)}, 1),
+        ("boottime", {"secs": 1 << 40}, 1),
+        ("boottime", {"secs": (1 << 63) - 1}, 1),
+        ("monotonic", {"secs": 86400, "nanosecs": 5}, 0),
+        ("boottime", {"secs": -1}, 0),
+    ],
+)
+def test_a_clock_out_of_range(box, clock, offset, expected):
+    config = default()
+    config["linux"]["namespaces"].append({"type": "time"})
+    config["linux"]["timeOffsets"] = {clock: offset}
+    said = [each for each in texts(box(config), FAULT) if each.startswith(f"linux.timeOffsets.{clock}.secs: found")]
+    assert len(said) == expected
+
+
+@pytest.mark.parametrize("path", ["/tasks", "/new/tasks"])
+def test_a_cgroup_that_is_a_file(box, tmp_path, path):
+    (tmp_path / "tasks").touch()
+    config = default()
+    config["linux"] |= {"cgroupsPath": path, "resources": {"devices": [{"allow": False, "access": "rwm"}]}}
+    said = texts(box(config, cgroups=Cgroups([Hierarchy(("devices",), str(tmp_path), "/")])), FAULT)
+    assert said == [f"linux.cgroupsPath: {tmp_path}{path} is a file, expected a cgroup; name another path"]
+
+
+@pytest.mark.parametrize("kernel, kind, expected", [((6, 11), "erofs", 1), ((6, 12), "erofs", 0), ((6, 12), "ext4", 1)])
+def test_a_file_system_that_needs_a_block_device(box, told, kernel, kind, expected):
+    told(files={"/proc/filesystems": "nodev\ttmpfs\n\terofs\n\text4"})
+    config = default()
+    config["mounts"] = [{"destination": "/m", "type": kind, "source": __file__}]
+    said = [each for each in texts(box(config, kernel=kernel), FAULT) if "is not a block device" in each]
+    assert len(said) == expected
+
+
+def test_all_errors_that_validate_finds(box):
+    """Create stops at the first one."""
+    config = default() | {"hostname": 5}
+    config["process"]["cwd"] = "relative"
+    said = texts(box(config), FAULT)
+    assert len(said) == 2 and all(each.startswith("create would refuse it: ") for each in said)
+    assert [each for each in said if "hostname" in each] and [each for each in said if "process.cwd" in each]
 
 
 def _with_null(value):

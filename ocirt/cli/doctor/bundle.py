@@ -1,18 +1,19 @@
 """What would fail for a bundle on this host, without running it: what compiling says, and the files that config.json
-names. The modules bundle_*.py have the checks of ids, limits, mounts and the kernel.
+names. The modules bundle_*.py have the checks of the program, ids, limits, mounts and the kernel.
 """
 
 import os
-import shutil
 
 from ...compile import compile
 from ...errors import OcirtError
 from ...model.config import parse
 from ...model.request import Request
+from ...model.rules import RULES
 from ...model.text import bound
 from ...plan.steps import Warn
+from ..packages import need
 from ..plan import CONSOLE_SOCKET, words
-from . import bundle_ids, bundle_kernel, bundle_limits, bundle_mounts
+from . import bundle_ids, bundle_kernel, bundle_limits, bundle_mounts, bundle_program
 from .asked import Asked, place_in
 from .finding import Finding, fault, good, note
 
@@ -38,6 +39,7 @@ def examine(host: "Host", options: "Namespace", bundle: str, data: bytes) -> "It
         plan = compile(config, Request(given), host)
     except OcirtError as error:
         yield fault(f"create would refuse it: {error}")
+        yield from [fault(f"create would refuse it: {each}") for each in _further(data, str(error))]
         return
     steps = [step for section in plan.sections.values() for step in section]
     yield good(f"config.json compiles to {len(steps)} steps")
@@ -46,8 +48,31 @@ def examine(host: "Host", options: "Namespace", bundle: str, data: bytes) -> "It
             yield note(f"create warns: {bound(step.message)}")
     document = json.loads(data, object_pairs_hook=_without_null)
     asked = Asked(host, bundle, document, plan)
-    for check in (*CHECKS, *bundle_ids.CHECKS, *bundle_limits.CHECKS, *bundle_mounts.CHECKS, *bundle_kernel.CHECKS):
+    refused = [str(error) for rule in RULES for error in rule(document)]
+    yield from [fault(each.removeprefix("config.json: ")) for each in refused]
+    yield from [note(f"ocirt validate would refuse it: {each}") for each in _further(data, "\n".join(refused))]
+    for check in (
+        *CHECKS,
+        *bundle_program.CHECKS,
+        *bundle_ids.CHECKS,
+        *bundle_limits.CHECKS,
+        *bundle_mounts.CHECKS,
+        *bundle_kernel.CHECKS,
+    ):
         yield from check(asked)
+
+
+def _further(data: bytes, known: str) -> "list[str]":
+    """What ``ocirt validate`` says, unless ``known`` has it already. Create stops at its first error, and does not look at
+    what it does not need.
+    """
+    try:
+        need("doctor", "jsonschema")
+    except OcirtError:
+        return []  # doctor does without this package
+    from ...validate import validate
+
+    return [str(error) for error in validate(data) if str(error) not in known]
 
 
 def _without_null(pairs: "list[tuple[str, Any]]") -> "dict[str, Any]":
@@ -61,24 +86,6 @@ def _root(asked: "Asked") -> "Iterator[Finding]":
         yield fault(f"root.path: {root} is not a directory", "unpack a root file system there")
 
 
-def _program(asked: "Asked") -> "Iterator[Finding]":
-    """Is process.args[0] an executable file of the rootfs? A mount may bring it, so a missing one is no fault."""
-    process = asked.process
-    args = process.get("args") or []
-    if not args:
-        return
-    variables = dict(each.partition("=")[::2] for each in process.get("env", []))
-    folders = [""] if "/" in args[0] else variables.get("PATH", "").split(":")
-    root = os.path.realpath(asked.root)
-    places = [place_in(root, os.path.join("/", folder or process.get("cwd", "/"), args[0])) for folder in folders]
-    found = [place for place in places if place and os.path.lexists(place)]
-    if found and not any([os.path.isfile(place) and os.stat(place).st_mode & 0o111 for place in found]):
-        yield note(f"process.args[0]: {found[0]} is not an executable file", f"chmod +x {found[0]}")
-    elif not found:
-        where = "" if "/" in args[0] else f" in any folder of process.env's PATH ({variables.get('PATH', '')})"
-        yield note(f"process.args[0]: the rootfs has no {args[0]}{where}", "unless a mount brings it")
-
-
 def _directory(asked: "Asked") -> "Iterator[Finding]":
     cwd = asked.process.get("cwd", "/")
     place = place_in(os.path.realpath(asked.root), cwd)
@@ -86,13 +93,5 @@ def _directory(asked: "Asked") -> "Iterator[Finding]":
         yield fault(f"process.cwd: {cwd} is a file in the rootfs", "name a directory, which may be missing")
 
 
-def _hooks(asked: "Asked") -> "Iterator[Finding]":
-    for point, hooks in asked.document.get("hooks", {}).items():
-        for index, hook in enumerate(hooks if point != "startContainer" else ()):
-            path = hook.get("path", "")
-            if shutil.which(path) is None:
-                yield fault(f"hooks.{point}[{index}].path: {path} is not an executable file")
-
-
-CHECKS = (_root, _program, _directory, _hooks)
+CHECKS = (_root, _directory)
 """What the files of the bundle and of the host must have."""

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
     from .asked import Asked
 
+WITH_OWNER = ("devpts", "tmpfs")
+"""File systems whose options ``uid`` and ``gid`` name an owner that the container has mapped."""
+
 
 def _ids(asked: "Asked") -> "Iterator[Finding]":
     if not asked.makes("user"):
@@ -19,10 +22,22 @@ def _ids(asked: "Asked") -> "Iterator[Finding]":
         ("gid", f"process.user.additionalGids[{index}]", gid)
         for index, gid in enumerate(user.get("additionalGids", []))
     ]
+    wanted += _of_mounts(asked)
     for kind, path, number in wanted:
         maps = asked.linux.get(f"{kind}Mappings", [])
         if maps and not any([each["containerID"] <= number < each["containerID"] + each["size"] for each in maps]):
             yield fault(f"{path}: {number} is in no entry of linux.{kind}Mappings", "map it, or take another")
+
+
+def _of_mounts(asked: "Asked") -> "list[tuple[str, str, int]]":
+    """The ids that options of mounts name. The kernel takes them as ids of the container."""
+    return [
+        (name, f"mounts[{index}].options[{at}]", int(value))
+        for index, mount in enumerate(asked.document.get("mounts", []))
+        for at, option in enumerate(mount.get("options", []) if mount.get("type") in WITH_OWNER else ())
+        for name, _, value in [option.partition("=")]
+        if name in ("uid", "gid") and value.isdecimal()
+    ]
 
 
 def _mapped(asked: "Asked") -> "Iterator[Finding]":

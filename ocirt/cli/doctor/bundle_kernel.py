@@ -114,7 +114,9 @@ def _interfaces(asked: "Asked") -> "Iterator[Finding]":
     priorities = asked.resources.get("network", {}).get("priorities", [])
     wanted |= {f"linux.resources.network.priorities[{at}]": each.get("name") for at, each in enumerate(priorities)}
     for path, name in wanted.items():
-        if name not in names:
+        if name == "lo" and path.startswith("linux.netDevices"):
+            yield fault(f"{path}: the loopback device does not leave its network namespace", "remove the entry")
+        elif name not in names:
             yield fault(f"{path}: this host has no network device {name}", "make it, or remove the entry")
 
 

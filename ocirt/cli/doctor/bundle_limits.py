@@ -2,6 +2,7 @@
 
 import os
 import resource
+import time
 
 from ...compile.capabilities import BITS
 from ...model.text import bound
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 ENOUGH = 1 << 20
 """Bytes of memory with which a container lives until its program starts."""
+LEAST = 64 << 10
+"""Bytes of memory with which no container lives so long."""
+LEAST_RUNTIME = 1024
+"""Nanoseconds: the shortest runtime of SCHED_DEADLINE, sched(7)."""
+CLOCKS = {"monotonic": time.CLOCK_MONOTONIC, "boottime": time.CLOCK_BOOTTIME}
+LATEST = ((1 << 63) - 1) // 10**9
+"""KTIME_SEC_MAX: the seconds that 63 bits of nanoseconds hold. A clock may be set to half of them."""
 MOST_FILES = "/proc/sys/fs/nr_open"
 """The most that RLIMIT_NOFILE may be, getrlimit(2)."""
 CPUS, NODES = "/sys/devices/system/cpu", "/sys/devices/system/node"
@@ -44,9 +52,6 @@ def _rlimits(asked: "Asked") -> "Iterator[Finding]":
     may_raise = host.permitted & BITS["CAP_SYS_RESOURCE"] and not host.in_user_namespace
     for index, limit in enumerate(asked.process.get("rlimits", [])):
         number = getattr(resource, limit.get("type", ""), None)
-        if limit.get("soft", 0) > limit.get("hard", 0):
-            yield fault(f"process.rlimits[{index}]: soft, {limit['soft']}, is above hard, {limit['hard']}")
-            continue
         if limit.get("type") == "RLIMIT_NOFILE" and limit.get("hard", 0) > int(host.text(MOST_FILES)):
             yield fault(
                 f"process.rlimits[{index}]: RLIMIT_NOFILE of {limit['hard']} is above the kernel's fs.nr_open of "
@@ -127,17 +132,47 @@ def _realtime(asked: "Asked") -> "Iterator[Finding]":
 
 
 def _too_little(asked: "Asked") -> "Iterator[Finding]":
-    limit, quota, burst = [asked.get(f"linux.resources.{name}") for name in ("memory.limit", "cpu.quota", "cpu.burst")]
-    if limit is not None and 0 < limit < ENOUGH:
+    limit = asked.get("linux.resources.memory.limit")
+    if limit is not None and 0 < limit < LEAST:
+        yield fault(f"linux.resources.memory.limit: with {limit} bytes the container dies before its program starts")
+    elif limit is not None and 0 < limit < ENOUGH:
         yield note(f"linux.resources.memory.limit: with {limit} bytes the container may die before its program starts")
-    if burst and quota is not None and 0 < quota < burst:
-        yield fault(f"linux.resources.cpu.burst: found {burst}, expected at most the quota, {quota}")
+
+
+def _deadline(asked: "Asked") -> "Iterator[Finding]":
+    """What the kernel asks of SCHED_DEADLINE, sched(7)."""
+    scheduler = asked.process.get("scheduler", {})
+    if scheduler.get("policy") != "SCHED_DEADLINE":
+        return
+    runtime, deadline = scheduler.get("runtime", 0), scheduler.get("deadline", 0)
+    period = scheduler.get("period", 0) or deadline
+    if not LEAST_RUNTIME <= runtime <= deadline <= period:
+        yield fault(
+            f"process.scheduler: found runtime {runtime}, deadline {deadline} and period {period}, expected a runtime of at "
+            f"least {LEAST_RUNTIME}, a deadline that is not shorter, and a period that is not shorter than the deadline"
+        )
+
+
+def _offsets(asked: "Asked") -> "Iterator[Finding]":
+    """A clock of a time namespace is neither negative nor so late that its nanoseconds could overflow."""
+    for name, number in CLOCKS.items():
+        offset = asked.linux.get("timeOffsets", {}).get(name, {})
+        seconds, now = offset.get("secs", 0), time.clock_gettime(number)
+        if not (abs(seconds) <= LATEST and 0 <= now + seconds + offset.get("nanosecs", 0) / 1e9 <= LATEST // 2):
+            yield fault(
+                f"linux.timeOffsets.{name}.secs: found {seconds}, expected a number from {-int(now)} to "
+                f"{LATEST // 2 - int(now) - 1}: the clock is at {int(now)} s"
+            )
 
 
 def _cgroups(asked: "Asked") -> "Iterator[Finding]":
     """Limits in cgroups that the caller may not make, and those for which the kernel has no file."""
     steps = asked.plan.sections.get("host", [])
     made = {bound(step.hierarchy): bound(step.path) for step in steps if isinstance(step, MakeCgroup)}
+    files = [file for hierarchy, path in made.items() if (file := _file_in_the_way(hierarchy, path))]
+    if files:
+        yield fault(f"linux.cgroupsPath: {files[0]} is a file, expected a cgroup", "name another path")
+        return
     for step in steps:
         hierarchy = bound(step.hierarchy) if isinstance(step, WriteCgroup) else ""
         if hierarchy not in made or not isinstance(step, WriteCgroup) or step.skip_unwritable == 1:
@@ -151,6 +186,18 @@ def _cgroups(asked: "Asked") -> "Iterator[Finding]":
             )
         elif not _has(hierarchy, bound(step.file)):
             yield fault(f"{step.at}: the cgroups of this kernel have no {bound(step.file)}", "remove the property")
+
+
+def _file_in_the_way(hierarchy: str, path: str) -> str:
+    """The file that stands where the path needs a cgroup, or will when the cgroup above is made: all have files of the
+    same names. Empty if there is none.
+    """
+    place = hierarchy
+    for part in [each for each in path.split("/") if each]:
+        place = f"{place}/{part}"
+        if os.path.isfile(place) or os.path.isfile(f"{hierarchy}/{part}"):
+            return place
+    return ""
 
 
 def _existing(path: str) -> str:
@@ -177,4 +224,4 @@ def _has(hierarchy: str, file: str) -> bool:
     return True
 
 
-CHECKS = (_rlimits, _numbers, _rights, _realtime, _too_little, _cgroups)
+CHECKS = (_rlimits, _numbers, _rights, _realtime, _deadline, _offsets, _too_little, _cgroups)

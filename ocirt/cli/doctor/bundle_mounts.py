@@ -1,6 +1,7 @@
 """The mounts of a config.json: their sources and targets, and what the kernel has for them."""
 
 import os
+import stat
 
 from .asked import place_in, read
 from .finding import Finding, fault, note
@@ -27,6 +28,10 @@ IDMAP = {
     "fuse": (6, 12),
 }
 """File systems -> the first Linux that mounts them with mapped ids, mount_setattr(2)."""
+NEVER = ("proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue")
+"""File systems that no Linux mounts with mapped ids."""
+EROFS_OF_FILES = (6, 12)
+"""The first Linux that mounts an erofs from a plain file."""
 IDMAP_OPTIONS = {"idmap", "ridmap"}
 
 
@@ -38,11 +43,26 @@ def _sources(asked: "Asked") -> "Iterator[Finding]":
         if (is_bind(mount) or mount.get("type") in with_device) and not os.path.exists(source):
             mend = f"mkdir -p {source}, or remove the mount" if is_bind(mount) else "name a block device of this host"
             yield fault(f"mounts[{index}].source: {source} does not exist", mend)
+        elif not is_bind(mount) and _needs_disk(asked, mount.get("type"), with_device) and not is_disk(source):
+            yield fault(
+                f"mounts[{index}].source: {source} is not a block device, and {mount['type']} needs one",
+                f"as root: losetup --find --show {source}, and name what it prints"
+                if os.path.isfile(source)
+                else "name a block device of this host",
+            )
         for option in mount.get("options", []) if mount.get("type") == "overlay" else ():
             name, _, value = option.partition("=")
             for layer in value.split(":") if name in ("lowerdir", "upperdir", "workdir") and "\\" not in value else ():
                 if layer and not os.path.isdir(layer):
                     yield fault(f"mounts[{index}]: {name}: {layer} is not a directory", f"mkdir -p {layer}")
+
+
+def _needs_disk(asked: "Asked", kind: str | None, with_device: set[str]) -> bool:
+    return kind in with_device and not (kind == "erofs" and asked.host.kernel >= EROFS_OF_FILES)
+
+
+def is_disk(path: str) -> bool:
+    return stat.S_ISBLK(os.stat(path).st_mode)
 
 
 def is_bind(mount: "dict[str, Any]") -> bool:
@@ -52,6 +72,8 @@ def is_bind(mount: "dict[str, Any]") -> bool:
 def _targets(asked: "Asked") -> "Iterator[Finding]":
     """A directory covers a directory alone, and a file a file. What earlier mounts bring is not looked at."""
     root = os.path.realpath(asked.root)
+    if not os.path.isdir(root):
+        return  # this is a finding of its own
     covered: list[str] = []
     for index, mount in enumerate(asked.document.get("mounts", [])):
         at, destination = f"mounts[{index}].destination", os.path.normpath(mount.get("destination", "/"))
@@ -113,7 +135,9 @@ def _mapped_mounts(asked: "Asked") -> "Iterator[Finding]":
         if not options & IDMAP_OPTIONS and "uidMappings" not in each:
             continue
         kind = file_system_of(os.path.join(asked.folder, each.get("source", "")))
-        if kind not in IDMAP:
+        if kind in NEVER:
+            yield fault(f"mounts[{index}]: the source is on {kind}, on which no Linux maps ids", "remove the mapping")
+        elif kind not in IDMAP:
             yield note(f"mounts[{index}]: the source is on {kind}, on which no Linux that ocirt knows maps ids")
         elif asked.host.kernel < IDMAP[kind]:
             first = ".".join(map(str, IDMAP[kind]))
