@@ -40,12 +40,12 @@ static int take_over(struct container *c, int lock) {
   return container_open(c, lock);
 }
 
-static _Noreturn void fail_locked(const struct container *c) {
-  int holder = c->journal ? c->journal->holder : 0;
+static _Noreturn void fail_locked(const struct container *c, int holder) {
   if (holder)
     fail("container %s: process %d has kept it locked for %d s: wait for it, or have \"delete --force\" end both",
         c->id, holder, LOCK_SECONDS);
-  fail("container %s: a process that the journal does not name has kept it locked for %d s", c->id, LOCK_SECONDS);
+  fail("container %s: an unknown or unkillable process has kept it locked for %d s: find /proc/[0-9]*/fd -lname %s/%s",
+      c->id, LOCK_SECONDS, c->root, c->id);
 }
 
 void fail_missing(const struct container *c) {
@@ -57,7 +57,7 @@ void need_container(struct container *c, struct request *q, int lock) {
   name_container(c, q);
   int error = container_open(c, lock);
   if (error == -ETIMEDOUT && q->flags[FLAG_FORCE]) error = take_over(c, lock);
-  if (error == -ETIMEDOUT) fail_locked(c);
+  if (error == -ETIMEDOUT) fail_locked(c, c->journal && !q->flags[FLAG_FORCE] ? c->journal->holder : 0);
   // `delete --force` succeeds if there is nothing to delete.
   if (error == -ENOENT && q->flags[FLAG_FORCE]) end_verb(0);
   if (error == -ENOENT) fail_missing(c);
