@@ -1,7 +1,9 @@
-"""The commands of docs/first-container.md and docs/rootless.md, as they are printed, and the bundle of docs/gpu.md."""
+"""The commands of docs/first-container.md and docs/rootless.md, as they are printed, the bundle of docs/gpu.md,
+and the unit of docs/cgroups.md."""
 
 import json
 import os
+import signal
 import subprocess
 
 import pytest
@@ -81,3 +83,34 @@ def test_the_device_of_a_bundle(ocirt, bundle):
     bundle.config["linux"].setdefault("resources", {})["devices"] = wanted["resources"]["devices"]
     bundle.shell("echo lost >/dev/example; cat /dev/example; stat -c %t:%T /dev/example").save()
     assert ocirt.ok("run", "--bundle", bundle, "gpu").out == "1:3\n"
+
+
+@pytest.mark.cgroups
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_the_unit_of_a_container(ocirt, bundle, end):
+    """What systemd executes for the unit of docs/cgroups.md, and the signals that it sends."""
+    unit = dict(line.split("=", 1) for line in page("cgroups", "ExecStart").splitlines() if "=" in line)
+    program, *start = [word.replace("/srv/web", str(bundle)) for word in unit["ExecStart"].split()]
+    _, *stop = unit["ExecStopPost"].split()
+    assert program == "/usr/local/bin/ocirt" and unit["KillMode"] == "mixed"
+    bundle.shell("trap 'exit 3' TERM; echo ready; while :; do sleep 0.1; done").save()
+    with subprocess.Popen(ocirt.command(*start), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as run:
+        assert run.stdout.readline() == b"ready\n"
+        run.send_signal(end)
+        assert run.wait(LIMIT) == (3 if end == signal.SIGTERM else -signal.SIGKILL)
+    assert ocirt.ids() == ([] if end == signal.SIGTERM else ["web"])
+    ocirt.ok(*stop)
+    assert ocirt.ids() == []
+
+
+def test_the_directory_of_the_host(ocirt, bundle, tmp_path):
+    """The mount of docs/first-container.md shows it, and keeps the container from writing there."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/file").write_text("of the host\n")
+    mount = json.loads(page("first-container", '"/srv/data"'))
+    assert mount["source"] == "/srv/data"
+    bundle.config["mounts"].append(mount | {"source": f"{tmp_path}/data"})
+    bundle.shell("cat /data/file; echo x >/data/new").save()
+    done = ocirt("run", "--bundle", bundle, "web")
+    assert done.out == "of the host\n" and "Read-only file system" in done.err and done.status != 0
+    assert os.listdir(tmp_path / "data") == ["file"]
