@@ -61,7 +61,7 @@ FLAGS = {
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SPEC_ALLOW,
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": WAIT_KILLABLE_RECV,
 }
-KINDS = {list: "an array", str: "a string", int: "a whole number"}
+KINDS = {dict: "an object", list: "an array", str: "a string", int: "a whole number"}
 U64 = (1 << 64) - 1
 
 
@@ -87,7 +87,7 @@ class Seccomp:
         self.filter: bytes | None = None
         self.register, self.no_new_privileges, self.added = NONE, no_new_privileges, added
         self.at, self.at_path = AT, AT_PATH
-        profile, data = config.linux.value.get("seccomp") or {}, crun.seccomp_data(config)
+        profile, data = _get(config.linux.value, "linux", "seccomp", dict, {}), crun.seccomp_data(config)
         if not profile and data is None:
             return
         if profile:

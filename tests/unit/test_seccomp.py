@@ -172,6 +172,12 @@ def test_any_number_of_rules(count):
     assert verdict(program(profile), MKDIR, X86_64, 39) == (EPERM if count == 40 else ALLOW)
 
 
+@pytest.mark.parametrize("profile", [10**30, 0, "", "SCMP_ACT_ALLOW", [], False])
+def test_a_profile_that_is_no_object(profile):
+    with pytest.raises(ConfigError, match=r"linux\.seccomp: found .*, expected an object"):
+        compiled(profile)
+
+
 @pytest.mark.parametrize(
     "action, returned", [("SCMP_ACT_ERRNO", 4095), ("SCMP_ACT_ERRNO", -1), ("SCMP_ACT_TRACE", 65536)]
 )
