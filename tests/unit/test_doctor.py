@@ -72,7 +72,9 @@ def test_a_capability_that_root_lacks():
     ],
 )
 def test_a_capability_without_which_no_ordinary_container_starts(name, needed):
-    (said,) = texts(kernel.examine(host(permitted=ALL_CAPABILITIES & ~BITS[name])), FAULT)
+    faults = texts(kernel.examine(host(permitted=ALL_CAPABILITIES & ~BITS[name])), FAULT)
+    # The kernel refuses some calls to a user who runs this.
+    (said,) = [each for each in faults if not each.startswith("the kernel")]
     assert said.startswith(f"root lacks {name}, needed for {needed}; ")
 
 
@@ -1051,7 +1053,8 @@ def test_the_exit_status_and_json(box, tmp_path, capfdbinary):
 def test_a_file_without_a_bundle_is_the_bundle_here(box, tmp_path, monkeypatch, capfdbinary, flag):
     """As with the other verbs that have this flag."""
     file = tmp_path / "other.json"
-    file.write_text(json.dumps(default() | {"root": {"path": "nowhere"}}))
+    config = default() if os.geteuid() == 0 else rootless(os.geteuid(), os.getegid())
+    file.write_text(json.dumps(config | {"root": {"path": "nowhere"}}))
     monkeypatch.chdir(tmp_path)
     assert run(parse(["ocirt", "doctor", flag, str(file)])) == 1
     assert f"root.path: {os.path.realpath(tmp_path)}/nowhere is not".encode() in capfdbinary.readouterr().out
