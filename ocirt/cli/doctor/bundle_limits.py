@@ -190,7 +190,7 @@ def _cgroups(asked: "Asked") -> "Iterator[Finding]":
 
 def _file_in_the_way(hierarchy: str, path: str) -> str:
     """The file that stands where the path needs a cgroup, or will when the cgroup above is made: all have files of the
-    same names. Empty if there is none.
+    same names. Empty if it does not exist.
     """
     place = hierarchy
     for part in [each for each in path.split("/") if each]:

@@ -59,7 +59,7 @@ def plugin_of(settings: "dict[str, Any]") -> str:
 
 
 def at(value: "Any", *names: str) -> "Any":
-    """The member of nested tables that ``names`` lead to; None if there is none."""
+    """The member of nested tables that ``names`` lead to; None if one of them is missing."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
