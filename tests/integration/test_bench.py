@@ -5,9 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-from tests.integration.harness import TREE, left_cgroups
+from tests.integration.harness import LIMIT, TREE, left_cgroups
 
 BENCH = TREE / "hack/bench.d"
 
@@ -72,6 +73,20 @@ def test_a_run_that_fails_says_why_and_leaves_nothing(tmp_path):
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"hack/bench: {broken} --root ") and last.endswith(": exit status 7: no such luck")
     assert not (tmp_path / "out").exists() and left_cgroups() == []
+
+
+def test_a_run_that_is_terminated_leaves_nothing():
+    """A time limit of the caller's ends it by SIGTERM, and so does the caller's own end (hack/lib.sh)."""
+    before = {place for top in ("/tmp", "/run") for place in Path(top).glob("ocirt-bench-*")}
+    words = [sys.executable, "-m", "bench.floor", "create", "99999"]
+    with subprocess.Popen(words, cwd=BENCH, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
+        deadline = time.monotonic() + LIMIT
+        while not list(Path("/tmp").glob("ocirt-bench-*/bench.d-floor")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        run.terminate()
+        _, said = run.communicate(timeout=LIMIT)
+    assert (run.returncode, said) == (1, "ended by SIGTERM\n")
+    assert {place for top in ("/tmp", "/run") for place in Path(top).glob("ocirt-bench-*")} == before
 
 
 def test_the_page_of_a_run_can_be_made_again(tmp_path):

@@ -1,6 +1,6 @@
 """The surroundings of a run: a tmpfs of its own with rootfs, bundles and state directories; a directory for ocirt's
-cache, next to the default one of an installed ocirt; cgroups below /ocirt-test-bench (or what OCIRT_TEST_PARENT says). All of it is removed after the
-run.
+cache, next to the default one of an installed ocirt; cgroups below /ocirt-test-bench (or what OCIRT_TEST_PARENT says).
+All of it is removed after the run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from copy import deepcopy
@@ -142,9 +144,12 @@ class Place:
 
 @contextlib.contextmanager
 def open_place() -> Iterator[Place]:
-    """A :class:`Place`. After the block it is removed, with all cgroups and processes of the run."""
+    """A :class:`Place`. After the block it is removed, with all cgroups and processes of the run; also if SIGTERM ends
+    the run, which is how a caller's time limit and a caller's end arrive.
+    """
     if os.geteuid():
         raise BenchError("needs root: it runs containers")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     path = Path(tempfile.mkdtemp(prefix="ocirt-bench-"))
     remove_cgroups()
     enabled = _enabled()
