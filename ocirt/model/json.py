@@ -228,3 +228,10 @@ def _path_of(value: "Json", target: "Members") -> str:
         elif isinstance(value, list):
             rest += [(item, f"{path}[{index}]") for index, item in enumerate(value)]
     return ""
+
+
+def value_at(value: "Json", *names: str) -> "Any":
+    """The member of nested objects that ``names`` lead to; ``None`` if one of them is missing, or is no object."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

@@ -3,6 +3,7 @@ name them.
 """
 
 from ..errors import ConfigError
+from .json import value_at
 from .text import quote
 
 TYPE_CHECKING = False
@@ -45,6 +46,5 @@ def _get(value: "Json", kind: type, *names: str) -> "Any":
     """The value that ``names`` lead to in ``value`` if it is of ``kind``; otherwise an empty value, ``None`` for a
     string or number.
     """
-    for name in names:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value if type(value) is kind else None if kind in (str, int) else kind()
+    found = value_at(value, *names)
+    return found if type(found) is kind else None if kind in (str, int) else kind()

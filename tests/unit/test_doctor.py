@@ -1008,7 +1008,7 @@ def test_ids_of_the_host_that_the_caller_may_not_map(box, monkeypatch, facts, te
     config = rootless(1000, 1000)
     for kind in ("uid", "gid"):
         config["linux"][f"{kind}Mappings"] = [{"containerID": 0, "hostID": wanted, "size": 1}]
-    monkeypatch.setattr(users, "_text", lambda path: text)
+    monkeypatch.setattr(users, "read", lambda path: text)
     real = Host.text
     monkeypatch.setattr(
         Host,

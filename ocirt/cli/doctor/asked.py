@@ -2,6 +2,8 @@
 
 import os
 
+from ...model.json import value_at
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -39,10 +41,7 @@ class Asked:
         """The property at the path ``path`` of config.json, such as ``linux.resources.cpu.cpus``; None if it is not
         there.
         """
-        value: Any = self.document
-        for name in path.split("."):
-            value = value.get(name) if isinstance(value, dict) else None
-        return value
+        return value_at(self.document, *path.split("."))
 
 
 def read(path: str) -> str | None:

@@ -6,8 +6,9 @@ import shutil
 import tomllib
 from glob import glob
 
+from ...model.json import value_at
 from .finding import Finding, good, note
-from .switch import CONTAINERD_FILE, DOCKER_FILE, PLUGINS, at, way
+from .switch import CONTAINERD_FILE, DOCKER_FILE, PLUGINS, way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _podman_setting() -> tuple[str | None, str | None]:
             f"{base}/containers/containers.conf",
             *sorted(glob(f"{base}/containers/containers.conf.d/*.conf")),
         ]:
-            runtime = at(_toml(path), "engine", "runtime")
+            runtime = value_at(_toml(path), "engine", "runtime")
             found = (str(runtime), path) if runtime else found
     return found
 
@@ -84,8 +85,8 @@ def _docker() -> str | None:
             settings = json.load(file)
     except FileNotFoundError:
         return None
-    name = at(settings, "default-runtime")
-    runtime = at(settings, "runtimes", str(name), "path") or name
+    name = value_at(settings, "default-runtime")
+    runtime = value_at(settings, "runtimes", str(name), "path") or name
     return None if runtime is None else str(runtime)
 
 
@@ -93,8 +94,8 @@ def _containerd() -> str | None:
     """The program of the CRI plugin's default runtime; containerd 2 has another name for the plugin."""
     settings = _toml(CONTAINERD_FILE)
     for plugin in reversed(PLUGINS.values()):
-        containerd = at(settings, "plugins", plugin, "containerd")
-        name = at(containerd, "default_runtime_name")
+        containerd = value_at(settings, "plugins", plugin, "containerd")
+        name = value_at(containerd, "default_runtime_name")
         if name:
-            return str(at(containerd, "runtimes", name, "options", "BinaryName") or name)
+            return str(value_at(containerd, "runtimes", name, "options", "BinaryName") or name)
     return None

@@ -10,6 +10,8 @@ import shutil
 import tomllib
 from shlex import quote
 
+from ...model.json import value_at
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -58,13 +60,6 @@ def plugin_of(settings: "dict[str, Any]") -> str:
     return PLUGINS[3 if isinstance(version, int) and version >= 3 else 2]
 
 
-def at(value: "Any", *names: str) -> "Any":
-    """The member of nested tables that ``names`` lead to; None if one of them is missing."""
-    for name in names:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
 def _podman(euid: int, named_in: str | None) -> str:
     """A file of its own, which replaces no other one, unless a file that podman reads later names another runtime."""
     folder = f"{'/etc/containers' if euid == 0 else '~/.config/containers'}/containers.conf.d"
@@ -84,9 +79,11 @@ def _docker(host: "Host") -> str:
         settings = json.load(file)
     runtime = json.dumps(json.loads(DOCKER)["runtimes"]["ocirt"])
     inner = (
-        f'"ocirt": {runtime} to its "runtimes"' if at(settings, "runtimes") else f'"runtimes": {{"ocirt": {runtime}}}'
+        f'"ocirt": {runtime} to its "runtimes"'
+        if value_at(settings, "runtimes")
+        else f'"runtimes": {{"ocirt": {runtime}}}'
     )
-    name = at(settings, "default-runtime")
+    name = value_at(settings, "default-runtime")
     default = f'change "default-runtime" from "{name}" to "ocirt"' if name else 'add "default-runtime": "ocirt"'
     return (
         f"in the object of {DOCKER_FILE}: add {inner}, and {default}{_restart('docker', 'dockerd', host, by_hand=True)}"

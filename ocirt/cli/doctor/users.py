@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 from ...compile.namespaces import HELPER_FOLDERS
+from .asked import read
 from .finding import Finding, fault, good, note, package
 
 TYPE_CHECKING = False
@@ -65,7 +66,7 @@ def _namespaces(host: "Host") -> "Iterator[Finding]":
         yield good("user namespaces can be made")
         yield from _own_proc(host, unshare)
         return
-    mend = [f"as root: {way}" for path, (value, way) in SWITCHES.items() if _text(path) == value]
+    mend = [f"as root: {way}" for path, (value, way) in SWITCHES.items() if read(path) == value]
     if host.euid == 0:
         mend.append("an outer container allows it with --cap-add SYS_ADMIN --cap-add SETFCAP, or --privileged")
     mend.append("an outer container allows it with a seccomp profile that has unshare and clone")
@@ -111,7 +112,7 @@ def _subordinate(uid: int) -> "Iterator[Finding]":
             )
         elif not _may_map(path):
             yield fault(f"{path} has neither set-user-ID nor a file capability", f"as root: chmod u+s {path}")
-        count = _count(_text(file), name, uid)
+        count = _count(read(file) or "", name, uid)
         if count >= ENOUGH:
             yield good(f"{count} subordinate {flag} in {file}")
         else:
@@ -158,16 +159,8 @@ def mappable(host: "Host", kind: str) -> "list[tuple[int, int]]":
     """The ranges of ids of the kind ``kind`` (uid or gid) that the caller may map into a user namespace."""
     if host.euid != 0:
         own = host.euid if kind == "uid" else host.egid
-        return [(own, 1), *subordinate(_text(f"/etc/sub{kind}"), _name(host.euid), host.euid)]
+        return [(own, 1), *subordinate(read(f"/etc/sub{kind}") or "", _name(host.euid), host.euid)]
     if not host.in_user_namespace:
         return [(0, ALL)]
     rows = [line.split() for line in host.text(f"/proc/self/{kind}_map").splitlines()]
     return [(int(first), int(size)) for first, _, size in rows]
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path) as file:
-            return file.read().strip()
-    except OSError:
-        return ""

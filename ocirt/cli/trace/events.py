@@ -2,12 +2,12 @@
 
 import struct
 
-from ..record import ALIGNED, EVENT, EVENT_HEAD, HEAD, MAGIC, PART
+from ..record import ALIGNED, EVENT, EVENT_HEAD, HEAD, MAGIC, PART, SHOWN
 
 PAGE = 4096
 """Every part begins at a multiple of these bytes."""
 TEXTS = 4
-LARGEST = EVENT_HEAD + 4 * 1001 + ALIGNED
+LARGEST = EVENT_HEAD + TEXTS * (SHOWN + 1) + ALIGNED
 """The bytes of an event, at most: a process that was killed while it began one leaves a hole of this size."""
 KINDS = ("command", "step", "wait", "hook", "helper", "program", "launch", "note")
 CUT = ("cut", "the end of the record is missing: somebody has cut the file")
