@@ -1,6 +1,6 @@
 // The kernel's own work for the container of `runc spec`, by one process and its child: what remains of a runtime that
 // needs no config, keeps no state and checks nothing. Times of runtimes are compared with it.
-//   floor ROOTFS CGROUP create|run     CGROUP is beneath PARENT in each hierarchy
+//   floor ROOTFS CGROUP create|run     CGROUP is beneath PARENT (compile with -DPARENT) in each hierarchy
 // If cgroup v2 is mounted at /sys/fs/cgroup, the child is cloned into its cgroup, which has a device filter, and binds
 // it to its own /sys/fs/cgroup. Otherwise the child joins the nine hierarchies of cgroup v1, and has no mount of them.
 // create: make and kill the container; run: the container executes busybox true; wait for its end. Run it in a mount
@@ -27,9 +27,6 @@
 #include <unistd.h>
 
 #define TOP "/sys/fs/cgroup"
-#ifndef PARENT // bench/place.py gives that of its run
-#define PARENT "ocirt-test-bench"
-#endif
 #define N(array) (sizeof(array) / sizeof *(array))
 
 static void must(long result, const char *what) {

@@ -111,7 +111,8 @@ class Following:
             )
 
     def lines(self):
-        return [json.loads(line) for line in self.path.read_text().splitlines()]
+        """Those that are whole: the kernel may still be writing the last one."""
+        return [json.loads(line) for line in self.path.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
     def wait_for(self, kind, count=1):
         end = time.monotonic() + LIMIT

@@ -32,7 +32,10 @@ class Supervisor:
         self.reports = self.ours.makefile()
 
     def report(self):
-        line = self.reports.readline()
+        try:
+            line = self.reports.readline()
+        except ConnectionResetError:  # once, from a supervisor that was killed before it had read the program
+            line = self.reports.readline()
         return json.loads(line) if line else None
 
     def begin(self, script):
