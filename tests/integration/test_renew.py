@@ -2,6 +2,7 @@
 "Late binding").
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -44,7 +45,8 @@ class Supervisor:
         message, texts = Program.of(["sh", "-c", script], None, {}).message()
         memfd, null = os.memfd_create("texts"), os.open(os.devnull, os.O_RDONLY)
         os.write(memfd, texts)
-        socket.send_fds(self.ours, [message], [null, into, into, memfd])
+        with contextlib.suppress(BrokenPipeError):  # a supervisor that was killed has reported all that it will
+            socket.send_fds(self.ours, [message], [null, into, into, memfd])
         for fd in (into, memfd, null):
             os.close(fd)
         return open(out)
