@@ -8,7 +8,7 @@ import sys
 import pytest
 from nightly import __main__ as program
 from nightly.lanes import LANES, TREE, Lane
-from nightly.page import page
+from nightly.page import named, page, short, some
 from nightly.results import failed, part_of, parts, reason_of
 
 TESTS = """
@@ -71,7 +71,42 @@ def test_a_kernel_with_other_pages_is_apart(tmp_path):
 
 def test_a_reason_is_one_short_line():
     assert reason_of("Skipped: a\nb; with runc, too: FAILED x") == "runc fails, too: a b"
-    assert len(reason_of("word " * 100)) == 160
+    assert len(reason_of("word " * 1000)) == 600
+
+
+def test_the_page_has_each_reason_once():
+    """Reasons that only differ in times, ids or folders are one row, with the number of tests; that of most tests first."""
+    refused = "runc fails, too: tests.engines.cell.CellError: crictl runp status 1 stdout: stderr: E1130 08:33:{} {} log.go:32] refused"
+    record = {
+        "host": "The host",
+        "date": "2026-11-30",
+        "commit": "c1",
+        "facts": {},
+        "parts": {
+            "cri": {
+                "passed": 0,
+                "failed": [],
+                "left out": {refused.format("39.5", 11): ["test_a"], "no node": ["test_b"]},
+            },
+            "page": {
+                "passed": 0,
+                "failed": ["test_d[1]", "test_d[2]", "test_e"],
+                "left out": {refused.format("44", 12): ["test_c[1]", "test_c[2]"]},
+            },
+        },
+    }
+    lines = page({"one": record}).splitlines()
+    assert lines[lines.index("| left out | why | tests |") + 2 :] == [
+        "| 3 | runc fails, too: crictl runp status 1 stderr: refused | cri: test_a, page: test_c (2) |",
+        "| 1 | no node | cri: test_b |",
+    ]
+    assert "| page | 0 | 2 | test_d (2), test_e |" in lines
+
+
+def test_a_row_of_the_page_is_short():
+    assert short("word " * 40) == "word " * 21 + "…"
+    assert short("KeyError: 'memory' in /tmp/pytest-of-root/pytest-3/x.json") == "KeyError: 'memory' in …/x.json"
+    assert some(named(f"test_{letter}" for letter in "abcdef")) == "test_a, test_b, test_c, test_d and 2 more"
 
 
 def lane(command, results):
@@ -92,8 +127,8 @@ def test_a_lane_and_the_page(night, results, monkeypatch, capsys):
     assert program.main([]) == 1
     assert "one: 2 failed: test_error, test_of[docker]" in capsys.readouterr().err
     text = (night / "hosts.md").read_text()
-    assert "## The host" in text and "| docker, matrix | 0 | 0 | test_of[docker] |" in text
-    assert "| matrix: test_left_out | no \\| here |" in text and "kernel " in text
+    assert "## The host" in text and "| docker, matrix | 0 | 0 | test_of |" in text
+    assert "| 1 | no \\| here | matrix: test_left_out |" in text and "kernel " in text
     assert text == page(json.loads((night / "hosts.json").read_text()))
     (night / "hosts.md").unlink()
     assert program.main(["--render"]) == 0 and (night / "hosts.md").read_text() == text

@@ -9,8 +9,8 @@ from conformance.commit import commit
 
 PROVED = re.compile(r"^(?:Skipped: )?(?P<failure>.*); with runc, too: ", re.DOTALL)
 """The reason of a test that fails with runc as well (tests/engines/proof.py)."""
-REASON = 160
-"""The most characters of a reason."""
+REASON = 600
+"""The most characters of a reason; the page shows less."""
 
 Record = dict[str, Any]
 """A result: ``host``, ``date``, ``commit``, ``facts``, and ``parts``, name -> ``passed`` (a number), ``failed`` (names)
