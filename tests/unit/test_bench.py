@@ -22,13 +22,16 @@ from bench import (
     SYSTEMD,
     SYSTEMD_RUN,
     BenchError,
+    CommandFailed,
     report,
     targets,
+    works,
 )
 from bench import __main__ as command
 from bench.__main__ import arguments
 from bench.containers import VERBS
 from bench.measure import Alarm, Spawner, count_calls
+from bench.place import Runtime
 from bench.plot import bars
 from bench.results import Results, median, percentile
 
@@ -275,6 +278,28 @@ def test_a_command_that_fails_is_quoted(spawn):
         spawn("/bin/sh", "-c", "echo one; echo two >&2; exit 3")
     with pytest.raises(BenchError, match="signal 9: no word"):
         spawn("/bin/sh", "-c", "kill -9 $$")
+
+
+def test_a_further_runtime_that_fails_is_left_out(monkeypatch):
+    """Its figures from before stay, those of the work in which it failed do not; a usual peer that fails ends the run."""
+    monkeypatch.setattr(works, "remove_cgroups", lambda: None)
+    monkeypatch.setattr(works, "make_parents", lambda: None)
+    runtimes = [Runtime(name, f"/{name}", "/root") for name in ("ocirt", "runc", "youki")]
+    scale = {"rounds": 2, "many": 1, "existing": 1, "host_mounts": 0}
+    run = works.Run(None, Results(), runtimes, {}, "", say=lambda *_: None, **scale)
+
+    def work(run, failing=""):
+        for runtime in run.turns("work"):
+            if runtime.name == failing:
+                raise CommandFailed([runtime.path, "delete"], "exit status 1: no")
+            run.results.add("work", "", runtime.name, 1)
+
+    run.do(work)
+    run.do(work, "youki")
+    assert [len(run.results.samples("work", each.name)) for each in runtimes] == [4, 4, 2]
+    assert run.results.facts["left out"] == "youki, from `work` on: exit status 1: no" and run.runtimes == runtimes[:2]
+    with pytest.raises(CommandFailed, match="/runc delete: exit status 1: no"):
+        run.do(work, "runc")
 
 
 def test_a_command_that_hangs_is_ended(spawn, monkeypatch):

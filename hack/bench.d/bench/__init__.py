@@ -6,6 +6,7 @@ that the recorded configs of engines need.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[3]
@@ -34,5 +35,21 @@ LINUX_7 = "Linux 7"
 """The fact that hack/bench-mounts adds to docs/benchmark.json."""
 
 
+FURTHER = ("youki",)
+"""Runtimes that are measured where they are installed. Nothing depends on their figures."""
+
+
 class BenchError(Exception):
     """Something cannot be measured on this machine, or does not work; one line."""
+
+
+class CommandFailed(BenchError):
+    """A command that is measured has failed.
+
+    :ivar path: of its program.
+    :ivar reason: how it has ended, and the last thing that it said.
+    """
+
+    def __init__(self, command: Sequence[str], reason: str) -> None:
+        super().__init__(f"{' '.join(command)}: {reason}")
+        self.path, self.reason = command[0], reason

@@ -18,7 +18,7 @@ from typing import Any
 
 from conformance.commit import commit
 
-from . import FLOOR, LINUX_7, OUR_FLOOR, OURS, SAME_FLOOR, TREE, BenchError, report, targets, works
+from . import FLOOR, FURTHER, LINUX_7, OUR_FLOOR, OURS, SAME_FLOOR, TREE, BenchError, report, targets, works
 from .place import Runtime, described, for_crun, open_place
 from .results import Results
 
@@ -26,7 +26,6 @@ DOCS, OUTPUT = TREE / "docs", TREE / "build/bench"
 BENCH = Path(__file__).resolve().parents[1]
 FIXED_FLOOR = Path("/work/shared/bench/floor.c")
 PEERS = ("crun", "runc")
-FURTHER = ("youki",)
 """Runtimes that are measured if they are on PATH: no Debian has a package of them."""
 SECCOMP = BENCH / "seccomp-podman.json"
 
@@ -166,21 +165,20 @@ def measure(options: argparse.Namespace) -> Results:
         if options.cgroup2:
             run.runtimes = [ours, *peers]
             for work in (works.warm, works.life, works.run_true, works.exec_true):
-                work(run)
-            works.never_seen(run, seccomp)
-            works.many(run)
+                run.do(work)
+            run.do(works.never_seen, seccomp)
+            run.do(works.many)
             results.facts["load at the end"] = load()
             return results
         works.recorded(run)
         works.host_with_mounts(run)
         with with_crun(run, [ours, *peers]):
-            works.warm(run)
-            for work in (works.life, works.run_true, works.exec_true):
-                work(run)
-            works.never_seen(run, seccomp)
-            works.profile_on_top(run, seccomp)
+            for work in (works.warm, works.life, works.run_true, works.exec_true):
+                run.do(work)
+            for work in (works.never_seen, works.profile_on_top):
+                run.do(work, seccomp)
             for work in (works.memory, works.smallest_limit, works.system_calls, works.many, works.existing):
-                work(run)
+                run.do(work)
         progress.end()
     results.facts["load at the end"] = load()
     return results

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from . import BenchError
+from . import BenchError, CommandFailed
 
 Word: TypeAlias = str | Path
 """A word of a command line."""
@@ -74,14 +74,14 @@ class Spawner:
         return Used((end - begin) / 1000, (used.ru_utime + used.ru_stime) * 1e6)
 
     def check(self, command: Sequence[str], status: int) -> None:
-        """:raises BenchError: the ``status`` of wait4 is not that of a success."""
+        """:raises CommandFailed: the ``status`` of wait4 is not that of a success."""
         if status == 0:
             return
         with open(self.errors, encoding="utf-8", errors="replace") as file:
             said = file.read().strip().splitlines()
         code = os.waitstatus_to_exitcode(status)
         how = f"exit status {code}" if code >= 0 else f"signal {-code}"
-        raise BenchError(f"{' '.join(command)}: {how}: {said[-1] if said else 'no word'}")
+        raise CommandFailed(command, f"{how}: {said[-1] if said else 'no word'}")
 
     def succeeds(self, *command: Word) -> bool:
         """Does a command end with status 0?"""

@@ -13,10 +13,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from . import BACK, FEW, INTERPRETER, MANY, PAUSES, RECORDED, SAME_FLOOR, UNRECORDED, BenchError
+from . import BACK, FEW, FURTHER, INTERPRETER, MANY, PAUSES, RECORDED, SAME_FLOOR, UNRECORDED, BenchError, CommandFailed
 from .containers import VERBS, Container, Progress, bundles, children, delete_many, pid_of, resident, start_many
 from .measure import Alarm, Used, Word, count_calls, metered, traced, wait
-from .place import Bundle, Place, Runtime, mounts
+from .place import Bundle, Place, Runtime, make_parents, mounts, remove_cgroups
 from .results import Results
 
 PAUSE = 0.05
@@ -57,6 +57,26 @@ class Run:
     ) -> None:
         self.place, self.results, self.runtimes, self.floors, self.meter = place, results, runtimes, floors, meter
         self.rounds, self.many, self.existing, self.host_mounts, self.say = rounds, many, existing, host_mounts, say
+
+    def do(self, work: Callable[..., None], *more: object) -> None:
+        """Do one of the works. Where one of FURTHER fails, the work is done again without it, and so are all later ones."""
+        before = deepcopy(self.results.series)
+        try:
+            work(self, *more)
+        except CommandFailed as error:
+            failed = [each for each in self.runtimes if each.name in FURTHER and each.path == error.path]
+            if not failed:
+                raise
+            remove_cgroups()  # with the processes of containers that it could not end
+            make_parents()
+            self.results.series = before
+            reasons = [
+                self.results.facts.get("left out"),
+                f"{failed[0].name}, from `{work.__name__}` on: {error.reason}",
+            ]
+            self.results.facts["left out"] = "; ".join(filter(None, reasons))
+            self.runtimes = [each for each in self.runtimes if each not in failed]
+            self.do(work, *more)
 
     def turns(self, work: str, rounds: int | None = None) -> Iterator[Runtime]:
         """For each round and each runtime: the runtime."""
