@@ -175,8 +175,8 @@ def measure(options: argparse.Namespace) -> Results:
         with with_crun(run, [ours, *peers]):
             for work in (works.warm, works.life, works.run_true, works.exec_true):
                 run.do(work)
-            for work in (works.never_seen, works.profile_on_top):
-                run.do(work, seccomp)
+            run.do(works.never_seen, seccomp)
+            run.do(works.profile_on_top, seccomp)
             for work in (works.memory, works.smallest_limit, works.system_calls, works.many, works.existing):
                 run.do(work)
         progress.end()
