@@ -2,6 +2,7 @@
 
 import json
 
+from tests.engines.cell import PATH
 from tests.engines.containerd import Containerd, container, sandbox
 from tests.engines.docker import Docker
 from tests.engines.expected import PATHS
@@ -586,8 +587,13 @@ class _Docker(Docker):
 
 
 class _Ctr(Containerd):
+    """ctr takes --no-pivot instead of the options that --runc-binary has set: containerd then runs the runc of its PATH."""
+
     def __init__(self, cell, archives, runtime):
-        super().__init__(cell, archives, runtime)
+        folder = "/run/instead-of-runc"
+        cell.path(folder).mkdir()
+        cell.path(f"{folder}/runc").symlink_to(PATHS[runtime])
+        super().__init__(cell, archives, runtime, prefix=("env", f"PATH={folder}:{PATH}"))
         _files(cell, "localhost/busybox")
 
     def words(self, *words):
