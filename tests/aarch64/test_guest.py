@@ -36,6 +36,15 @@ OF_PAGES = (
     "tests/integration/test_mounts.py::test_options_that_go_by_mount",
 )
 """What a kernel with larger pages could break: mappings, stacks, and mount(2), which takes a page."""
+CALLS = {
+    "calls": ("tests/integration/test_seccomp_calls.py", "tests/security/test_identity.py"),
+    "killed": (
+        "tests/fault/test_killed.py::test_each_removal_of_a_file",
+        "tests/fault/test_killed.py::test_at_every_system_call[start]",
+        "tests/fault/test_killed.py::test_at_every_system_call[create]",
+    ),
+}
+"""By guest, what names system calls by their numbers: in filters, in a program of its own, and in what ptrace(2) reports."""
 HURRY = os.environ.get("OCIRT_TEST_WITHIN", "")
 """Seconds in which a single guest starts as many public programs as it can; docs/conformance.md then names the others."""
 AGAIN = os.environ.get("OCIRT_TEST_PROGRAMS", "").split()
@@ -85,6 +94,11 @@ def test_integration(boot):
 def test_pages_of_16_kib(boot):
     """Debian has no kernel with pages of 64 KiB; tests/unit/test_arch.py tests that the executable fits them."""
     assert passes(boot, "16k", OF_PAGES, ("--suite", "trixie", "--pages", "16k"))["passed"] > 40
+
+
+@pytest.mark.parametrize("part, least", [("calls", 70), ("killed", 2)])
+def test_system_calls(boot, part, least):
+    assert passes(boot, part, CALLS[part])["passed"] > least
 
 
 def test_one_container_beside_runc_and_crun(boot):
