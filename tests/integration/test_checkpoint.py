@@ -475,9 +475,13 @@ def criu(runc, bundle, tmp_path):
     pytest.skip(f"criu does not work on this kernel, nor runc's checkpoint: {said[0]}")
 
 
+WAITING = ("tail", "-f", "/dev/null")
+"""A program that goes on. The system call that criu interrupts returns EINTR, and busybox's sleep ends then since 1.36."""
+
+
 def test_criu_s_own_words(ocirt, bundle, tmp_path):
     """Where criu does not work, or cannot save what there is (a file of the host's), it says why."""
-    bundle.config["process"]["args"] = ["sleep", "60"]
+    bundle.config["process"]["args"] = list(WAITING)
     bundle.save()
     with open(tmp_path / "outside", "w") as file:
         subprocess.run(
@@ -577,7 +581,7 @@ def test_round_trip_in_two_parts(ocirt, criu, bundle, tmp_path):
 def connected(bundle):
     """A bundle in which one process counts, and sends how far it has come to another by TCP."""
     return bundle.shell(
-        "sleep 1000 | nc -l -p 99 >/dev/shm/n & sleep 1; (i=0; while :; do i=$((i + 1)); echo $i; sleep 0.1; done) | nc 127.0.0.1 99"
+        f"{' '.join(WAITING)} | nc -l -p 99 >/dev/shm/n & sleep 1; (i=0; while :; do i=$((i + 1)); echo $i; sleep 0.1; done) | nc 127.0.0.1 99"
     ).save()
 
 
@@ -597,23 +601,16 @@ def test_connections(ocirt, criu, bundle, tmp_path):
     os.close(first), os.close(second)
 
 
-@pytest.mark.cgroupfs
-def test_connections_that_nobody_asked_for(ocirt, runc, criu, bundle, tmp_path):
-    """criu refuses them, and lets the processes go on. With criu 4.2 on Linux 7.2 nc then reads the end of its connection,
-    and the container's program ends with it, also under runc: no runtime can keep it, so the test compares the two.
-    """
-    after = []
-    for runtime in (ocirt, runc):
-        stream = started(runtime, "run", "-d", "--bundle", connected(bundle), "c1")
-        time.sleep(3 * LIMIT / 30)
-        refused = runtime("checkpoint", "--image-path", tmp_path / runtime.root.name, "c1")
-        assert refused.status == 1
-        assert runtime is runc or "--tcp-established" in refused.err
-        time.sleep(LIMIT / 30)
-        after.append(runtime.status("c1"))
-        runtime.ok("delete", "--force", "c1")
-        os.close(stream)
-    assert after[0] == after[1]
+def test_connections_that_nobody_asked_for(ocirt, criu, bundle, tmp_path):
+    """criu refuses them, and lets the processes go on."""
+    stream = started(ocirt, "run", "-d", "--bundle", connected(bundle), "c1")
+    time.sleep(3 * LIMIT / 30)
+    assert "--tcp-established" in ocirt.fails("checkpoint", "--image-path", tmp_path / "i", "c1")
+    before = ocirt.ok("exec", "c1", "cat", "/dev/shm/n").out
+    time.sleep(LIMIT / 30)
+    assert ocirt.status("c1") == "running"
+    assert len(ocirt.ok("exec", "c1", "cat", "/dev/shm/n").out) > len(before) > 0
+    os.close(stream)
 
 
 @pytest.mark.cgroupfs
