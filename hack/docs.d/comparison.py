@@ -72,7 +72,8 @@ def conformance(page: str) -> str:
     date, *versions = [found[1] for name, found in facts.items() if found]
     table = re.search(r"^\|  \|.*?(?=\n\n)", page, re.MULTILINE | re.DOTALL)
     assert table and all(facts[name] for name in RUNTIMES), "docs/conformance.md has another form"
-    return f"{date}: {', '.join(versions)}.\n\n{table[0]}"
+    head = f"{date}: {', '.join(versions)}."
+    return f"{textwrap.fill(head, 100)}\n\n{table[0]}"
 
 
 def filled(text: str) -> str:
