@@ -8,7 +8,7 @@ import select
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from . import BenchError
+from . import BenchError, CommandFailed
 from .measure import LIMIT, run_lists
 from .place import Bundle, Place, Runtime
 
@@ -93,7 +93,7 @@ def start_many(
         ]
         for name, bundle in several
     ]
-    return _by_turns(place, works, at_once, progress)
+    return by_turns(place, works, at_once, progress)
 
 
 def delete_many(
@@ -104,10 +104,10 @@ def delete_many(
     progress: Progress | None = None,
 ) -> None:
     works = [[runtime.command("delete", "--force", name)] for name, _ in several]
-    _by_turns(place, works, at_once, progress)
+    by_turns(place, works, at_once, progress)
 
 
-def _by_turns(place: Place, works: Sequence[Sequence[list[str]]], at_once: int, progress: Progress | None) -> float:
+def by_turns(place: Place, works: Sequence[Sequence[list[str]]], at_once: int, progress: Progress | None) -> float:
     """Run lists of commands, each list in its order, ``at_once`` lists at a time."""
     size = LOT if progress else max(1, len(works))
     spent = 0.0
@@ -120,10 +120,16 @@ def _by_turns(place: Place, works: Sequence[Sequence[list[str]]], at_once: int, 
 
 
 def pid_of(place: Place, container: Container[Any]) -> int:
-    """The pid of a container's first process, by `state`."""
-    output = place.path / "state-output"
-    place.spawn(*container.runtime.command("state", container.name), output=output)
-    return int(json.loads(output.read_text())["pid"])
+    """The pid of a container's first process, by `state`.
+
+    :raises CommandFailed: that process does not exist.
+    """
+    output, command = place.path / "state-output", container.runtime.command("state", container.name)
+    place.spawn(*command, output=output)
+    state = json.loads(output.read_text())
+    if not state.get("pid"):
+        raise CommandFailed(command, f"the container is {state['status']}")
+    return int(state["pid"])
 
 
 def resident(pid: int) -> tuple[int, int]:

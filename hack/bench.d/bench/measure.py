@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from . import BenchError, CommandFailed
+from . import CommandFailed
 
 Word: TypeAlias = str | Path
 """A word of a command line."""
@@ -62,7 +62,7 @@ class Spawner:
         """Run a command until it ends.
 
         :returns: :class:`Used`.
-        :raises BenchError: the command fails, or takes more than LIMIT seconds.
+        :raises CommandFailed: the command fails, or takes more than LIMIT seconds.
         """
         words = [str(word) for word in command]
         with Alarm(words):
@@ -102,7 +102,7 @@ def wait(pid: int) -> tuple[int, int, resource.struct_rusage]:
 
 
 class Alarm:
-    """Raises BenchError in the main thread if the body takes longer than LIMIT."""
+    """Raises CommandFailed in the main thread if the body takes longer than LIMIT."""
 
     def __init__(self, command: Sequence[str], limit: float = LIMIT) -> None:
         self.command, self.limit = command, limit
@@ -115,7 +115,7 @@ class Alarm:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _ring(self, *_: object) -> None:
-        raise BenchError(f"{' '.join(self.command)}: takes more than {self.limit} seconds")
+        raise CommandFailed(self.command, f"takes more than {self.limit} seconds")
 
 
 def metered(spawn: Spawner, meter: str, file: Path, *command: Word) -> Used:
@@ -134,7 +134,7 @@ def run_lists(spawn: Spawner, starter: str, file: Path, lists: Sequence[Sequence
     (starter.c), which reads the commands from ``file``.
 
     :returns: the microseconds for all of them.
-    :raises BenchError: a command fails, or all of them take more than LIMIT seconds.
+    :raises CommandFailed: a command fails, or all of them take more than LIMIT seconds.
     """
 
     def ended(parts: Iterable[bytes]) -> bytes:

@@ -22,6 +22,7 @@ from . import (
     SYSTEMD_RUN,
     UNRECORDED,
 )
+from .containers import VERBS
 from .results import Results, percentile
 
 RUNC, CRUN = "runc", "crun"
@@ -32,10 +33,11 @@ class Verdict:
 
     :ivar measured: the ratio (or the figure), ``None`` if a side of it was not measured.
     :ivar quarter: the same ratio of 25th percentiles, which depends less on other processes of the machine.
+    :ivar least: the same ratio of the kernel's own work (:func:`least`), ``None`` if nobody has measured that.
     :ivar limit: the highest value that meets the target; ``None`` if the row has no target.
     """
 
-    __slots__ = ("work", "pattern", "against", "limit", "measured", "unit", "quarter")
+    __slots__ = ("work", "pattern", "against", "limit", "measured", "unit", "quarter", "least")
 
     def __init__(
         self,
@@ -46,9 +48,10 @@ class Verdict:
         measured: float | None,
         unit: str = "",
         quarter: float | None = None,
+        least: float | None = None,
     ) -> None:
         self.work, self.pattern, self.against, self.limit = work, pattern, against, limit
-        self.measured, self.unit, self.quarter = measured, unit, quarter
+        self.measured, self.unit, self.quarter, self.least = measured, unit, quarter, least
 
     @property
     def word(self) -> str:
@@ -125,11 +128,30 @@ def ratios(results: Results, of: Iterable[tuple[str, str, Mapping[str, float | N
     found = []
     for work, pattern, limits in of:
         for against, limit in limits.items():
+            measured = results.ratio(work, OURS, against, pattern)
             quarter = results.ratio(work, OURS, against, pattern, of=lambda samples: percentile(samples, 25))
-            found.append(
-                Verdict(work, pattern, against, limit, results.ratio(work, OURS, against, pattern), quarter=quarter)
-            )
+            own, theirs = least(results, work, pattern), results.median(work, against, pattern)
+            floor = own / theirs if own and theirs and against in (CRUN, RUNC) else None
+            found.append(Verdict(work, pattern, against, limit, measured, quarter=quarter, least=floor))
     return found
+
+
+def least(results: Results, work: str, pattern: str) -> float | None:
+    """Microseconds of what no runtime that is a process for each verb can do without, as the project's floor does it:
+    medians. A new shape needs Python beside it.
+
+    :returns: ``None`` for what the floor does not do, or has not done in this run.
+    """
+    when = pattern or BACK
+    create, run, nothing = (results.median(f"floor: {each}", OUR_FLOOR, when) for each in ("create", "run", "nothing"))
+    if work == "life cycle":
+        return None if create is None or nothing is None else create + (len(VERBS) - 1) * nothing
+    if work == "create, new shape":
+        python = results.median(work, INTERPRETER, pattern)
+        return None if create is None or python is None else create + python
+    if work in ("exec true", "many containers"):
+        return results.median(work, OUR_FLOOR, pattern)
+    return {"create": create, "run true": run}.get(work)
 
 
 def verdicts(results: Results) -> list[Verdict]:
