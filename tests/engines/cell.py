@@ -29,6 +29,13 @@ ENVIRONMENT = {
     "TERM": "xterm",
     "PODMAN_IGNORE_CGROUPSV1_WARNING": "1",  # newer podmans write it to standard error, which tests compare
 }
+V2_FILES = {
+    "memory.limit_in_bytes": "memory.max",
+    "memory.soft_limit_in_bytes": "memory.low",
+    "freezer.state": "cgroup.freeze",
+}
+"""The files of cgroup v2 for those of v1 that have the same content."""
+FROZEN = {"0": "THAWED", "1": "FROZEN"}
 
 
 class CellError(AssertionError):
@@ -192,11 +199,22 @@ class Cell:
 
     def cgroup_of(self, pid, controller):
         """The folder, as this process sees it, of the cgroup of the cell's process ``pid``."""
-        for line in self.path(f"/proc/{pid}/cgroup").read_text().splitlines():
-            _, names, path = line.split(":", 2)
+        lines = self.path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        paths = {names: path for _, names, path in (line.split(":", 2) for line in lines)}
+        if cells.kind() == "v2":
+            return Path(f"{cells.TOP}{paths['']}")
+        for names, path in paths.items():
             if controller in names.split(","):
                 return Path(f"{cells.TOP}/{controller}{path}")
         raise CellError(f"no hierarchy {controller}")
+
+    def in_cgroup(self, pid, controller, file):
+        """The text of a file of cgroup v1 of the cell's process ``pid``; with cgroup v2 alone, of the one for it there."""
+        folder = self.cgroup_of(pid, controller)
+        if cells.kind() == "v1":
+            return (folder / file).read_text().strip()
+        text = (folder / V2_FILES.get(file, file)).read_text().strip()
+        return FROZEN[text] if file == "freezer.state" else text
 
     def processes(self):
         """Command lines of all processes except the cell's first and kernel threads, by pid."""

@@ -6,19 +6,37 @@
 # other processes of the cell end with this one.
 set -eu
 
+unified=
+[ ! -e /sys/fs/cgroup/cgroup.controllers ] || unified=1  # cgroup v2 alone
 mounted() { # the hierarchies
+  if [ "$unified" ]; then
+    echo /sys/fs/cgroup
+    return
+  fi
   for top in /sys/fs/cgroup/*; do
     [ -L "$top" ] || [ ! -e "$top/cgroup.procs" ] || echo "$top"
   done
 }
 
-if [ "$1" != --inside ]; then
-  for top in $(mounted); do
-    # "0" is the writer itself. Moving one thread through `tasks` needs no RCU grace period; v2 has no `tasks`.
-    if [ -e "$top$1/tasks" ]; then echo 0 >"$top$1/tasks"; else echo 0 >"$top$1/cgroup.procs"; fi
-  done
-  exec unshare --cgroup --mount --net --pid --ipc --fork --kill-child --mount-proc --propagation private "$0" --inside "$@"
-fi
+case $1 in
+  --inside) ;;
+  --below)
+    if [ "$unified" ]; then
+      # A v2 cgroup with processes cannot enable controllers for its children. So the processes of the cell are in a child,
+      # and their old cgroup stays the namespace's root.
+      mkdir "/sys/fs/cgroup$2/cell"
+      echo 0 >"/sys/fs/cgroup$2/cell/cgroup.procs"
+      sed 's/[^ ]\+/+&/g' "/sys/fs/cgroup$2/cgroup.controllers" >"/sys/fs/cgroup$2/cgroup.subtree_control"
+    fi
+    shift
+    exec unshare --mount --net --pid --ipc --fork --kill-child --mount-proc --propagation private "$0" --inside "$@" ;;
+  *)
+    for top in $(mounted); do
+      # "0" is the writer itself. Moving one thread through `tasks` needs no RCU grace period; v2 has no `tasks`.
+      if [ -e "$top$1/tasks" ]; then echo 0 >"$top$1/tasks"; else echo 0 >"$top$1/cgroup.procs"; fi
+    done
+    exec unshare --cgroup "$0" --below "$@" ;;
+esac
 
 for top in $(mounted); do
   mount --bind "$top$2" "$top"

@@ -103,7 +103,7 @@ class Containerd:
 
     def cgroup(self, name, controller, file):
         """The content of a file of the container's cgroup."""
-        return (self.cell.cgroup_of(self.pid(name), controller) / file).read_text().strip()
+        return self.cell.in_cgroup(self.pid(name), controller, file)
 
     def clean(self):
         """Remove all containers of ctr and of the CRI."""
@@ -127,7 +127,7 @@ class Containerd:
 
     def cri_cgroup(self, container, controller, file):
         pid = json.loads(self.cri_ok("inspect", container))["info"]["pid"]
-        return (self.cell.cgroup_of(pid, controller) / file).read_text().strip()
+        return self.cell.in_cgroup(pid, controller, file)
 
 
 def sandbox(name, **more):

@@ -34,11 +34,11 @@ def _build_id(executable):
 def installed():
     """As long as the block lasts, /opt/ocirt and /usr/local/bin/ocirt are this tree's build; they are installed again
     only if the build differs. Cells that a killed run has left are removed. In a run for a proof both paths are left as
-    they were.
+    they were, and with OCIRT_TEST_ENGINES_INSTALLED=1, because /usr/local/bin/ocirt is a link to the build in guests.
 
     :raises CannotRun: the caller is not root, or has no mount namespace of its own.
     """
-    if SUFFIX:
+    if SUFFIX or "OCIRT_TEST_ENGINES_INSTALLED" in os.environ:
         yield
         return
     if os.geteuid() != 0:

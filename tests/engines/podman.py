@@ -75,7 +75,7 @@ class Podman:
 
     def cgroup(self, name, controller, file):
         """The content of a file of the container's cgroup."""
-        return (self.cell.cgroup_of(self.pid(name), controller) / file).read_text().strip()
+        return self.cell.in_cgroup(self.pid(name), controller, file)
 
     def clean(self):
         """Remove all pods, containers, networks and volumes."""

@@ -1,5 +1,6 @@
 """Engines with ocirt in a guest where systemd runs the host and the engines are today's; and AppArmor and SELinux, which no
-other host of these tests has. By root: tests/vm/guest/engines.py and selinux.py.
+other host of these tests has. By root: tests/vm/guest/engines.py and selinux.py, and tests/engines/test_smoke.py, whose
+cells are made for hosts with cgroup v2 alone nowhere else.
 """
 
 import pytest
@@ -12,17 +13,23 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    "name, least, options",
-    [("engines", 12, ("--engines",)), ("selinux", 5, ("--engines", "--lsm", "selinux"))],
-    ids=["engines", "selinux"],
+    "name, least, path, options",
+    [
+        ("engines", 12, "tests/vm/guest/engines.py", ("--engines",)),
+        ("selinux", 5, "tests/vm/guest/selinux.py", ("--engines", "--lsm", "selinux")),
+        ("cells", 7, "tests/engines/test_smoke.py", ("--engines",)),
+    ],
+    ids=["engines", "selinux", "cells"],
 )
-def test_engines(boot, report, name, least, options):
+def test_engines(boot, report, name, least, path, options):
     guest = boot(
         name,
         "--",
+        "env",
+        "OCIRT_TEST_ENGINES_INSTALLED=1",
         "/tree/tests/vm/guest/run-tests",
         "--here",
-        f"tests/vm/guest/{name}.py",
+        path,
         timeout=1500,
         options=options,
     )
