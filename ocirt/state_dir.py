@@ -11,9 +11,10 @@ import string
 import struct
 import time
 from dataclasses import dataclass, field
-from errno import EINVAL, ENOENT, ESRCH
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .descriptor import Descriptor
 from .errors import NoContainer, OcirtError, StateError, reason, refusal
 from .model.host import INITIAL_MAP
 
@@ -127,15 +128,17 @@ def read(root: str, id: str) -> State:
     :raises StateError: its state directory is broken.
     """
     try:
-        directory = os.open(os.path.join(root, id), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        directory = Descriptor(
+            os.open, os.path.join(root, id), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        )
     except FileNotFoundError:
         raise NoContainer(id) from None
     except OSError as error:
         raise StateError(id, reason(error)) from None
     try:
-        return _read(directory, id)
+        return _read(directory.fileno(), id)
     finally:
-        os.close(directory)
+        directory.close()
 
 
 def _read(directory: int, id: str) -> State:
@@ -193,9 +196,9 @@ def _says_1(path: Any, ours: bool) -> bool:
 def _contents(directory: int, name: str, id: str) -> bytes | None:
     """The content of the file ``name`` of the state directory, ``None`` if it does not exist."""
     try:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
-        with open(fd, "rb") as file:
-            if os.fstat(fd).st_mode & 0o170000 != 0o100000:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with Descriptor(partial(os.open, dir_fd=directory), name, flags).file("rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o170000 != 0o100000:
                 raise StateError(id, f"{name} is no regular file")
             return file.read()
     except FileNotFoundError:
@@ -307,20 +310,6 @@ def holder(directory: int) -> int:
     return pid
 
 
-def open_pidfd(pid: int) -> int:
-    """A pidfd of the process ``pid``.
-
-    :raises ProcessLookupError: it has ended, also where the kernel says EINVAL, or ENOENT since Linux 6.15: it is being
-        reaped, or a thread of another process has its pid by now.
-    """
-    try:
-        return os.pidfd_open(pid)
-    except OSError as error:
-        if error.errno in (EINVAL, ENOENT):
-            raise ProcessLookupError(ESRCH, os.strerror(ESRCH)) from None
-        raise
-
-
 def lives(pid: int, start_time: int) -> bool:
     """Does the process ``pid`` that began at ``start_time`` (clock ticks since boot) still run?
 
@@ -329,19 +318,16 @@ def lives(pid: int, start_time: int) -> bool:
     :raises OcirtError: the kernel refuses a pidfd, so that the answer is unknown.
     """
     try:
-        pidfd = open_pidfd(pid)
+        pidfd = Descriptor.of_process(pid)
     except ProcessLookupError:
         return False
     except OSError as error:
         raise OcirtError(refusal("pidfd_open", error)) from None
-    try:
-        if start_time_of(pid) != start_time:
-            return False
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        return not poll.poll(0)
-    finally:
-        os.close(pidfd)
+    if start_time_of(pid) != start_time:
+        return False
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return not poll.poll(0)
 
 
 def start_time_of(pid: int) -> int:

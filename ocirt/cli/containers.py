@@ -7,6 +7,7 @@ import time
 from .. import state_dir
 from ..cgroups.choose import choose
 from ..created_with import created_with
+from ..descriptor import Descriptor
 from ..errors import NoContainer, OcirtError, StateError, reason, refusal
 from ..model.config import parse
 from ..model.host import Host
@@ -32,7 +33,7 @@ def state_of(line: "CommandLine") -> state_dir.State:
     return state_dir.read(root_of(line.options), line.arguments[0])
 
 
-def hold(line: "CommandLine") -> tuple[int, int]:
+def hold(line: "CommandLine") -> tuple[int, Descriptor]:
     """Pid and pidfd of the first process of the container that the command line names.
 
     :raises StateError: the container does not exist.
@@ -41,7 +42,7 @@ def hold(line: "CommandLine") -> tuple[int, int]:
     found = state_of(line)
     if found.pid:
         try:
-            pidfd = state_dir.open_pidfd(found.pid)
+            pidfd = Descriptor.of_process(found.pid)
         except ProcessLookupError:
             pass
         else:

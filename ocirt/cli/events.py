@@ -32,7 +32,7 @@ def run(line: "CommandLine") -> None:
     :raises OcirtError: the container does not run, has no cgroups, or the interval is wrong.
     """
     interval = seconds(line.options.interval or INTERVAL)
-    _, pidfd = hold(line)
+    _, held = hold(line)
     config, request, host = read(line)
     driver = driver_of(config, request, host)
 
@@ -45,6 +45,7 @@ def run(line: "CommandLine") -> None:
     watch = oom.watch(driver)
     poll = select.poll()
     poll.register(watch.fd, watch.mask)
+    pidfd = held.fileno()
     poll.register(pidfd, select.POLLIN)
     due = time.monotonic() + interval
     while True:

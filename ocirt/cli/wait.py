@@ -31,11 +31,12 @@ def run(line: "CommandLine") -> int:
         nobody knows it, the container had already stopped, or does not exist.
     """
     try:
-        pid, pidfd = hold(line)
+        pid, held = hold(line)
     except OcirtError as error:
         line.log.error(str(error), error)
         return UNKNOWN
     poll = select.poll()
+    pidfd = held.fileno()
     poll.register(pidfd, select.POLLIN)
     poll.poll()
     status = _of_a_zombie(pid, pidfd)

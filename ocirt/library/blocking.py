@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import IO
 
+from ..descriptor import Descriptor
 from ..result import Result
 from . import lifecycle
 from .arguments import Size, optional_size
@@ -40,7 +41,7 @@ class Pipes:
             if file is not None and not file.closed:
                 if number == 0:
                     file.flush()
-                streams.ours[number] = os.dup(file.fileno())
+                streams.ours[number] = Descriptor(os.dup, file.fileno())
                 file.close()
         self.files = [None, None, None]
 

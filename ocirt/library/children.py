@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+from ..descriptor import Descriptor
 from ..errors import reason
 from ..failures import InstallationError
-from ..state_dir import open_pidfd
 from .runtime import Runtime
 from .waiting import Operation, Wait
 
@@ -34,18 +34,17 @@ class Child:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._watchers = 0
         self._made: list[int] = []
-        self._pidfd, self._reaped = -1, False
+        self._pidfd: Descriptor | None = None
+        self._reaped = False
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if is_finalizing():  # the kernel closes what is open
             return
         if not self.reap():  # the process still runs, so another Child must reap it
             heir = Child()
-            heir._made, heir._pidfd, self._pidfd = self._made, self._pidfd, -1
+            heir._made, heir._pidfd = self._made, self._pidfd
             _abandoned.append(heir)
-        self._close()
 
     def start(self, runtime: Runtime, words: Sequence[str], fds: Mapping[int, int]) -> None:
         """Start the executable.
@@ -57,7 +56,7 @@ class Child:
         :raises InstallationError: the executable cannot be started.
         """
         _reap_abandoned()
-        moved: list[int] = []
+        moved: list[Descriptor] = []
         try:
             # No action may overwrite a descriptor that a later action copies.
             sources = {target: _above(source, max(fds), moved) for target, source in fds.items()}
@@ -77,7 +76,7 @@ class Child:
             failure.errno = error.errno
             raise failure from None
         finally:
-            close_all(moved)
+            close_all(moved)  # also while the exception of a failure refers to them
         with self._lock:
             self._open()
 
@@ -86,35 +85,24 @@ class Child:
         return bool(self._made)
 
     def _open(self) -> None:
-        if self._pidfd < 0 and not self._reaped and self._made:
+        if self._pidfd is None and not self._reaped and self._made:
             try:
-                self._pidfd = open_pidfd(self._made[0])
+                self._pidfd = Descriptor.of_process(self._made[0])
             except ProcessLookupError:
                 # The child has ended, and another part of the program has reaped it, by ignoring SIGCHLD or waiting for
                 # any child.
                 self._reaped = True
-
-    def _close(self) -> None:
-        held, self._pidfd = self._pidfd, -1
-        if held >= 0:
-            os.close(held)
 
     @contextmanager
     def watched(self) -> Iterator[int]:
         """A descriptor that becomes ready once the process has ended, and stays open until the end of the block."""
         with self._lock:
             self._open()
-            self._watchers += 1
-            held = self._pidfd if self._pidfd >= 0 else ended()
+            held = self._pidfd or ended()
         try:
-            yield held
+            yield held.fileno()
         finally:
-            with self._lock:
-                self._watchers -= 1
-                if held != self._pidfd:
-                    os.close(held)
-                elif self._reaped and not self._watchers:
-                    self._close()
+            del held  # which closes it, if the process has been reaped and nobody else watches
 
     def reap(self) -> bool:
         """Reap the process if it has ended. May be called any number of times.
@@ -123,30 +111,28 @@ class Child:
         """
         with self._lock:
             self._open()
-            if self._reaped or not self._made:
+            if self._pidfd is None:
                 return True
-            if not is_ready(self._pidfd):
+            if not is_ready(self._pidfd.fileno()):
                 return False
             try:
-                os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+                os.waitid(os.P_PIDFD, self._pidfd.fileno(), os.WEXITED | os.WNOHANG)
             except ChildProcessError:  # another part of the program has reaped it
                 pass
-            self._reaped = True
-            if not self._watchers:
-                self._close()
+            self._reaped, self._pidfd = True, None
             return True
 
     def kill(self) -> None:
         with self._lock:
             self._open()
-            if self._made and not self._reaped:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            if self._pidfd is not None:
+                signal.pidfd_send_signal(self._pidfd.fileno(), signal.SIGKILL)
 
     def window_changed(self) -> None:
         """Tell the executable that its terminal has another size."""
         with self._lock:
-            if self._made and not self._reaped:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGWINCH)
+            if self._pidfd is not None:
+                signal.pidfd_send_signal(self._pidfd.fileno(), signal.SIGWINCH)
 
     def end(self, deadline: float | None) -> Operation[bool]:
         """Wait until the process ends, and reap it.
@@ -161,10 +147,10 @@ class Child:
         return True
 
 
-def ended() -> int:
+def ended() -> Descriptor:
     """A descriptor that is ready, like the pidfd of a process that has ended."""
-    reading, writing = os.pipe2(os.O_CLOEXEC)
-    os.close(writing)
+    reading, writing = Descriptor.pipe()
+    writing.close()
     return reading
 
 
@@ -189,14 +175,14 @@ def _reap_abandoned() -> None:
             _abandoned.append(child)
 
 
-def _above(fd: int, limit: int, moved: list[int]) -> int:
+def _above(fd: int, limit: int, moved: list[Descriptor]) -> int:
     """The descriptor, or a copy of it with a number above ``limit``, which is added to ``moved``."""
     if fd > limit:
         return fd
-    moved.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, limit + 1))
-    return moved[-1]
+    moved.append(Descriptor(fcntl.fcntl, fd, fcntl.F_DUPFD_CLOEXEC, limit + 1))
+    return moved[-1].fileno()
 
 
-def close_all(fds: Iterable[int]) -> None:
-    for fd in fds:
-        os.close(fd)
+def close_all(descriptors: Iterable[Descriptor]) -> None:
+    for each in descriptors:
+        each.close()

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import select
-import sys
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..descriptor import Descriptor
 from ..errors import HostError, NoContainer
 from ..failures import TimeoutExpired
 from . import lifecycle
@@ -57,7 +57,7 @@ class Connection:
     :raises HostError: the container's network namespace cannot be opened.
     """
 
-    _netns = -1
+    _netns: Descriptor | None = None
 
     def __init__(self, net: Net, supervisor: Supervisor) -> None:
         self._net, self._id = net, supervisor.id
@@ -66,27 +66,26 @@ class Connection:
         self._pasta: Supervisor | None = None
         assert supervisor.began is not None
         try:
-            self._netns = os.open(f"/proc/{supervisor.began.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            self._netns = Descriptor(os.open, f"/proc/{supervisor.began.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise HostError("net", f"the container's network namespace: {error.strerror}") from None
         if supervisor.pidfd is None or is_ready(supervisor.pidfd):  # the pid may be another process's now
             raise supervisor.failure()
         _all.add(self)
 
-    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        if not is_finalizing():  # the kernel closes what is open
-            self.close_netns()
-
     def close_netns(self) -> None:
         """Let the network namespace go. Nothing else of this object works afterwards."""
-        held, self._netns = self._netns, -1
-        if held >= 0:
-            os.close(held)
+        self._netns = None
 
     @property
     def _path(self) -> str:
-        """A path of the network namespace for the executable."""
-        return f"/proc/{os.getpid()}/fd/{self._netns}"
+        """A path of the network namespace for the executable.
+
+        :raises NoContainer: the container has been deleted.
+        """
+        if self._netns is None:
+            raise NoContainer(self._id)
+        return f"/proc/{os.getpid()}/fd/{self._netns.fileno()}"
 
     def open(self) -> Operation[None]:
         """Connect the container.
@@ -104,12 +103,13 @@ class Connection:
         bundle.close()
         deadline = deadline_in(self._runtime.timeout)
         with self._pasta.child.watched() as end:
-            ready = yield Wait({streams.ours[1]: select.POLLIN, end: select.POLLIN}, deadline)
-        has_ended = bool(ready) and (streams.ours[1] not in ready or not os.read(streams.ours[1], CHUNK))
+            says = streams.ours[1].fileno()
+            ready = yield Wait({says: select.POLLIN, end: select.POLLIN}, deadline)
+        has_ended = bool(ready) and (says not in ready or not os.read(says, CHUNK))
         if not ready or (has_ended and not (yield from self._pasta.end(deadline))):
             raise TimeoutExpired("pasta, which connects the container", self._runtime.timeout)
         if has_ended:
-            said = os.read(streams.ours[2], CHUNK).decode(errors="replace")
+            said = os.read(streams.ours[2].fileno(), CHUNK).decode(errors="replace")
             raise HostError("net", f"pasta: {' '.join(said.split()) or 'it has ended without a message'}")
 
     def refused(self) -> Operation[tuple[str, ...]]:
@@ -118,10 +118,9 @@ class Connection:
         :raises NoContainer: the container has been deleted.
         :raises HostError: nft cannot say it.
         """
-        if self._netns < 0:
-            raise NoContainer(self._id)
+        namespaces = [{"type": "network", "path": self._path}]
         command = [tool("nft", "nftables"), "--json", "list", "table", "inet", TABLE]
-        config = _of_host(command, NFT_NEEDS, namespaces=[{"type": "network", "path": self._path}])
+        config = _of_host(command, NFT_NEEDS, namespaces=namespaces)
         output = Output()
         _, end = yield from lifecycle.run(
             self._runtime,

@@ -28,12 +28,12 @@ class Controls:
         :raises RequestError: it has no terminal, or cannot have this size.
         """
         size, streams = terminal.checked((rows, columns)), self._supervisor.streams
-        if streams.master < 0:
+        if streams.master is None:
             raise RequestError("resize: found no terminal, expected terminal=True in the call that made the process")
-        terminal.resize(streams.master, size)
+        terminal.resize(streams.master.fileno(), size)
         self._supervisor.child.window_changed()
 
     def _text(self, line: bytes) -> str:
         """A line of the output without its end, which is another one at a terminal."""
         text = line.decode("utf-8", "replace").removesuffix("\n")
-        return text.removesuffix("\r") if self._supervisor.streams.master >= 0 else text
+        return text if self._supervisor.streams.master is None else text.removesuffix("\r")

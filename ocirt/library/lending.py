@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from .children import Child, close_all
+from .children import Child
 from .runtime import Runtime
 from .waiting import Operation, Wait
 
@@ -55,8 +55,9 @@ class Lender:
         self._socket.close()
         if self._peer is not None:
             self._peer.close()
-        close_all(self._lent)
-        self._lent, self._receive = [], None  # the files end with who has received them
+        while self._lent:
+            os.close(self._lent.pop())
+        self._receive = None  # the files end with who has received them
         folder, self._folder = self._folder, -1
         if folder >= 0:
             with suppress(OSError):
@@ -83,6 +84,7 @@ class Lender:
                 raise self._failure
             return True
         finally:
+            self._failure = None  # its traceback has this frame, which refers to this object
             self.close()
 
     def go_on(self) -> bool:

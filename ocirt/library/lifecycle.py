@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .. import state_dir as states
+from ..descriptor import Descriptor
 from ..errors import HostError, OcirtError, RequestError, reason
 from ..failures import TimeoutExpired
 from ..model.request import checked_id
@@ -43,15 +44,16 @@ def verb(
     :raises OcirtError: the verb failed.
     :raises TimeoutExpired: the verb took more than the runtime's time-out, and has been killed.
     """
-    fds: list[int] = []
+    files: list[Descriptor] = []
+    interruption: BaseException | None = None
     try:
-        fds.append(memfd("input", input) if input is not None else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-        fds += [memfd("output"), memfd("error")]
-        given, options = dict(enumerate(fds)), list[str]()
+        null = os.O_RDONLY | os.O_CLOEXEC
+        files.append(memfd("input", input) if input is not None else Descriptor(os.open, os.devnull, null))
+        files += [memfd("output"), memfd("error")]
+        given, options = dict(enumerate([each.fileno() for each in files])), list[str]()
         if streams is not None:
-            given, options = dict(enumerate([*streams.given, fds[2]])), ["--log", "/proc/self/fd/3"]
+            given, options = dict(enumerate([*streams.given, files[2].fileno()])), ["--log", "/proc/self/fd/3"]
         child, deadline = Child(), deadline_in(runtime.timeout)
-        interruption: BaseException | None = None
         ended: bool | None = None
         while ended is None:
             try:
@@ -68,32 +70,33 @@ def verb(
             raise TimeoutExpired(f"{words[0]} {id}", runtime.timeout)
         if interruption is not None:
             raise interruption
-        failure = report.error_in(report.parse(contents(fds[2])), id)
+        failure = report.error_in(report.parse(contents(files[2])), id)
         if failure is not None:
             raise failure
-        return contents(fds[1])
+        return contents(files[1])
     finally:
-        for fd in fds:
-            os.close(fd)
+        del interruption  # its traceback has this frame, which would then refer to itself
+        for each in files:
+            each.close()
         if streams is not None:
             streams.given_away()
 
 
-def memfd(name: str, data: bytes = b"") -> int:
+def memfd(name: str, data: bytes = b"") -> Descriptor:
     """A file in memory that contains ``data``, with its offset at the start."""
     try:
-        fd = os.memfd_create(name, os.MFD_CLOEXEC | MFD_NOEXEC_SEAL)
+        file = Descriptor(os.memfd_create, name, os.MFD_CLOEXEC | MFD_NOEXEC_SEAL)
     except OSError:  # before Linux 6.3
-        fd = os.memfd_create(name, os.MFD_CLOEXEC)
+        file = Descriptor(os.memfd_create, name, os.MFD_CLOEXEC)
     rest = memoryview(data)
     while rest:
-        rest = rest[os.pwrite(fd, rest, len(data) - len(rest)) :]
-    return fd
+        rest = rest[os.pwrite(file.fileno(), rest, len(data) - len(rest)) :]
+    return file
 
 
-def contents(fd: int) -> bytes:
+def contents(file: Descriptor) -> bytes:
     data = b""
-    while part := os.pread(fd, 1 << 20, len(data)):
+    while part := os.pread(file.fileno(), 1 << 20, len(data)):
         data += part
     return data
 
@@ -103,7 +106,7 @@ class Bundle:
 
     :ivar directory: of the bundle. For a config without a bundle it is the rootfs: so the library makes no directory
         and need not remove one, and relative paths in the config cannot lead anywhere else.
-    :ivar config: config.json as a memfd, which this object closes; ``None`` if the directory has a config.json.
+    :ivar config: config.json as a memfd; ``None`` if the directory has a config.json, and after :meth:`close`.
     :ivar args: the command line in a config that is a dict.
     :ivar resources: ``linux.resources`` in such a config.
     :ivar lender: gets the container's files before its program starts, if the config says so.
@@ -111,7 +114,7 @@ class Bundle:
     """
 
     def __init__(self, directory: Path | None, config: Mapping[str, Any] | None, rootfs: Path | None) -> None:
-        self.config: int | None = None
+        self.config: Descriptor | None = None
         self.args: Sequence[str] = ()
         self.resources: Mapping[str, Any] = {}
         self.lender: Lender | None = None
@@ -172,14 +175,10 @@ class Bundle:
         found.config = memfd("config.json", contents(self.config).replace(old.encode(), new.encode()))
         return found
 
-    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        if is_finalizing():  # the kernel closes what is open
-            return
-        self.close()
-
     def close(self) -> None:
+        """Let config.json go."""
         if self.config is not None:
-            os.close(self.config)
+            self.config.close()
             self.config = None
 
 
@@ -374,7 +373,7 @@ class Lifecycle:
     :ivar pidfd: of its first process; ``None`` if that has ended.
     """
 
-    def __init__(self, runtime: Runtime, id: str, supervisor: Supervisor | None, held: int | None) -> None:
+    def __init__(self, runtime: Runtime, id: str, supervisor: Supervisor | None, held: Descriptor | None) -> None:
         self.runtime, self.id, self.supervisor, self._held = runtime, id, supervisor, held
         self._ended: End | None = None
         self.network: Network | None = None
@@ -386,15 +385,16 @@ class Lifecycle:
 
     def let_go(self) -> None:
         """Close the descriptors of this object."""
-        held, self._held = self._held, None
-        if held is not None:
-            os.close(held)
+        self._held = None
         if self.supervisor is not None:
             self.supervisor.release()
 
     @property
     def pidfd(self) -> int | None:
-        return self._held if self.supervisor is None else self.supervisor.pidfd
+        if self.supervisor is not None:
+            return self.supervisor.pidfd
+        held = self._held
+        return None if held is None else held.fileno()
 
     @property
     def ended(self) -> End | None:
@@ -435,17 +435,12 @@ class Lifecycle:
             if pid == 0:
                 return cls(runtime, id, None, None)
             try:
-                held = states.open_pidfd(pid)
+                held = Descriptor.of_process(pid)
             except ProcessLookupError:
                 continue
             # The pidfd holds this process. If the state still has its pid, it is the container's.
-            try:
-                if states.read(runtime.root, id).pid == pid:
-                    return cls(runtime, id, None, held)
-            except BaseException:
-                os.close(held)
-                raise
-            os.close(held)
+            if states.read(runtime.root, id).pid == pid:
+                return cls(runtime, id, None, held)
 
     def state(self) -> states.State:
         return states.read(self.runtime.root, self.id)
@@ -492,13 +487,9 @@ class Lifecycle:
         deadline = deadline_in(timeout)
         if self.supervisor is not None:
             in_time = yield from self.supervisor.end(deadline)
-        elif self._held is not None and self._ended is None:
-            # A copy of the descriptor: another thread may delete the container and close the original.
-            held = os.dup(self._held)
-            try:
-                found = yield from pidfd.end(held, deadline)
-            finally:
-                os.close(held)
+        elif (held := self._held) is not None and self._ended is None:
+            # Another thread may delete the container meanwhile. ``held`` keeps the descriptor open.
+            found = yield from pidfd.end(held.fileno(), deadline)
             in_time, self._ended = found is not False, found if isinstance(found, End) else self._ended
         else:
             in_time = True

@@ -14,6 +14,7 @@ from ..cgroups import stats as cgroup_stats
 from ..cgroups.choose import choose
 from ..cgroups.counters import NO_LIMIT
 from ..created_with import created_with
+from ..descriptor import Descriptor
 from ..errors import NoContainer, StateError
 from ..model.config import parse
 from ..model.host import Host
@@ -116,11 +117,11 @@ def oom_kills(driver: Any) -> int:
 class Watching:
     """The events of a container, one after the other.
 
-    :param pidfd: of its first process, which this object closes; ``None`` if the process has ended.
+    :param pidfd: of its first process; ``None`` if the process has ended.
     :raises HostError: the container has no memory cgroup to watch.
     """
 
-    def __init__(self, root: str, id: str, pidfd: int | None) -> None:
+    def __init__(self, root: str, id: str, pidfd: Descriptor | None) -> None:
         self._watch: Any = None
         self._pidfd, self._ended = pidfd, pidfd is None
         try:
@@ -136,11 +137,10 @@ class Watching:
         self.close()
 
     def close(self) -> None:
-        for fd in (self._pidfd, self._watch and self._watch.fd):
-            if fd is not None:
-                os.close(fd)
-        self._pidfd = self._watch = None
-        self._ended = True
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            os.close(watch.fd)
+        self._pidfd, self._ended = None, True
 
     def next(self, deadline: float | None = None) -> Operation[Event | None | bool]:
         """Wait for the next event.
@@ -149,24 +149,24 @@ class Watching:
         """
         while not self._ended:
             assert self._pidfd is not None
-            ready = yield Wait({self._watch.fd: self._watch.mask, self._pidfd: select.POLLIN}, deadline)
+            ready = yield Wait({self._watch.fd: self._watch.mask, self._pidfd.fileno(): select.POLLIN}, deadline)
             if not ready:
                 return False
             # The process that runs out of memory may be the last one: report the reason before the end.
             if self._watch.take():
                 return Event("oom")
-            if self._pidfd in ready:
+            if self._pidfd.fileno() in ready:
                 self.close()
                 return Event("end")
         self.close()
         return None
 
 
-def check_alive(id: str, pidfd: int | None) -> int:
+def check_alive(id: str, pidfd: int | None) -> Descriptor:
     """A descriptor of its own for the first process of a container.
 
     :raises StateError: the process has ended.
     """
     if pidfd is None:
         raise StateError(id, "has ended")
-    return os.dup(pidfd)
+    return Descriptor(os.dup, pidfd)

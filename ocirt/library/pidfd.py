@@ -9,8 +9,9 @@ import os
 import select
 import signal
 
+from ..descriptor import Descriptor
 from ..pidfd import INFO, PIDFD_GET_INFO, exit_status
-from ..state_dir import open_pidfd, start_time_of
+from ..state_dir import start_time_of
 from .report import End
 from .waiting import Operation, Wait, deadline_in
 
@@ -18,20 +19,17 @@ REAP_SECONDS = 1.0
 """How long the library waits for the parent to reap a process that has ended."""
 
 
-def hold(pid: int, start_time: int) -> int | None:
+def hold(pid: int, start_time: int) -> Descriptor | None:
     """A pidfd of the process ``pid`` that began at ``start_time``, in clock ticks since boot.
 
     :returns: ``None`` if the process has ended and has been reaped.
     """
     try:
-        pidfd = open_pidfd(pid)
+        pidfd = Descriptor.of_process(pid)
     except ProcessLookupError:
         return None
     # The pidfd holds one process. If the time matches now, it is the right one.
-    if start_time_of(pid) == start_time:
-        return pidfd
-    os.close(pidfd)
-    return None
+    return pidfd if start_time_of(pid) == start_time else None
 
 
 def end(pidfd: int, deadline: float | None) -> Operation[End | None | bool]:
@@ -57,14 +55,12 @@ def can_tell() -> bool:
     """Does this kernel answer PIDFD_GET_INFO? It is asked about this process. (This does not tell whether the kernel
     knows PIDFD_INFO_EXIT.)
     """
-    pidfd = os.pidfd_open(os.getpid())
+    pidfd = Descriptor.of_process(os.getpid())
     try:
         fcntl.ioctl(pidfd, PIDFD_GET_INFO, bytearray(INFO.size))
         return True
     except OSError:
         return False
-    finally:
-        os.close(pidfd)
 
 
 def takes_signal(pid: int, number: int) -> bool:

@@ -20,10 +20,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..descriptor import Descriptor
 from ..errors import OcirtError, RequestError
 from ..failures import InstallationError, TimeoutExpired
 from . import arguments, lifecycle, limits, network
-from .children import close_all, is_ready
+from .children import is_ready
 from .connection import Connection
 from .description import Description
 from .lifecycle import Bundle, Flags
@@ -66,13 +67,19 @@ class Waiting:
     """A container of a pool, in the making or made.
 
     :ivar supervisor: the process that makes, supervises and removes it.
-    :ivar program: the writing end of the pipe for a warm interpreter's program; -1 in a cold pool.
-    :ivar ready: the reading end of the pipe on which a warm interpreter says that it waits; -1 in a cold pool.
+    :ivar program: the writing end of the pipe for a warm interpreter's program; ``None`` in a cold pool.
+    :ivar ready: the reading end of the pipe on which a warm interpreter says that it waits; ``None`` in a cold pool.
     :ivar session: the container's files, in a pool of a sandbox.
     :ivar is_renewed: has the supervisor's first container run a program?
     """
 
-    def __init__(self, supervisor: Supervisor, session: Session | None, program: int = -1, ready: int = -1) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        session: Session | None,
+        program: Descriptor | None = None,
+        ready: Descriptor | None = None,
+    ) -> None:
         self.supervisor, self.session, self.program, self.ready = supervisor, session, program, ready
         self._lock, self._says_ready = threading.Lock(), False
         self.is_renewed = False
@@ -84,15 +91,13 @@ class Waiting:
 
     def close(self) -> None:
         """Give the container up. If it has not ended, its supervisor kills and removes it."""
-        held, self.program, self.ready = [self.program, self.ready], -1, -1
-        close_all([fd for fd in held if fd >= 0])
+        self.program = self.ready = None
         self.supervisor.streams.close()
         self.supervisor.release()
 
     def close_program(self) -> None:
         """Close the pipe, whose end is the end of the program."""
-        fd, self.program = self.program, -1
-        os.close(fd)
+        self.program = None
 
     def says_ready(self, wait: bool) -> bool:
         """Has the warm interpreter said that it waits? It says so once, and several callers may ask.
@@ -100,8 +105,8 @@ class Waiting:
         :param wait: is the answer, or the end of the pipe, there to read?
         """
         with self._lock:
-            if wait and not self._says_ready:
-                self._says_ready = os.read(self.ready, 1) != b""
+            if wait and not self._says_ready and self.ready is not None:
+                self._says_ready = os.read(self.ready.fileno(), 1) != b""
             return self._says_ready
 
     def put_files(self) -> None:
@@ -109,7 +114,7 @@ class Waiting:
         program has written must not count as a change of the second.
         """
         lender = self.supervisor.lender
-        if lender is not None and (self.ready < 0 or self.says_ready(wait=is_ready(self.ready))):
+        if lender is not None and (self.ready is None or self.says_ready(wait=is_ready(self.ready.fileno()))):
             lender.go_on()
 
     def has_ended(self) -> bool:
@@ -204,22 +209,23 @@ class Reserve:
         """Start the making of a container, and do not wait for it."""
         self.check()
         id = lifecycle.new_id()
-        (bundle, session), ends = self._bundle(id), list[int]()
+        bundle, session = self._bundle(id)
         try:
             if self.warm is None:
                 streams, flags = Streams.open(None, None, None), replace(self.flags, late=True, remove=True, renew=True)
                 supervisor = lifecycle.supervise("create", self.runtime, bundle, id, streams, (), flags)
                 waiting = Waiting(supervisor, session)
             else:
-                streams, ends = Streams.open(PIPE, PIPE, PIPE), [*os.pipe2(os.O_CLOEXEC), *os.pipe2(os.O_CLOEXEC)]
-                theirs = ends[0], ends[3]
+                streams, program, ready = Streams.open(PIPE, PIPE, PIPE), Descriptor.pipe(), Descriptor.pipe()
+                theirs = (
+                    program[0].fileno(),
+                    ready[1].fileno(),
+                )  # this function keeps them open until the process has them
                 supervisor = lifecycle.supervise("run", self.runtime, bundle, id, streams, theirs, self.flags)
-                waiting = Waiting(supervisor, session, ends[1], ends[2])
-                ends = list(theirs)
+                waiting = Waiting(supervisor, session, program[1], ready[0])
             waiting.supervisor.start()
             return waiting
         finally:
-            close_all(ends)
             bundle.close()
 
     def check(self) -> None:
@@ -275,12 +281,13 @@ class Reserve:
         :raises TimeoutExpired: the time was up.
         """
         supervisor = waiting.supervisor
-        if waiting.ready >= 0 and not waiting.says_ready(wait=False):
+        if waiting.ready is not None and not waiting.says_ready(wait=False):
+            says = waiting.ready.fileno()
             with supervisor.child.watched() as pidfd:
-                ready = yield Wait({waiting.ready: select.POLLIN, pidfd: select.POLLIN}, deadline)
+                ready = yield Wait({says: select.POLLIN, pidfd: select.POLLIN}, deadline)
             if not ready:
                 raise TimeoutExpired(f"the first program of {supervisor.id}", self.runtime.timeout)
-            if not waiting.says_ready(wait=waiting.ready in ready):
+            if not waiting.says_ready(wait=says in ready):
                 yield from self._fail_warm(supervisor, deadline)
         try:
             yield from supervisor.begin(deadline)
@@ -394,15 +401,11 @@ class Reserve:
             if isinstance(self.net, Net):
                 connection = Connection(self.net, supervisor)
                 yield from connection.open()
-            if self.warm is None:
+            if waiting.program is None:
                 supervisor.streams = Streams.open(PIPE, stdout, stderr)
-                texts = lifecycle.memfd("program", program)
-                try:
-                    supervisor.send_program(message, texts)
-                finally:
-                    os.close(texts)
+                supervisor.send_program(message, lifecycle.memfd("program", program))
             else:
-                yield from _write(waiting.program, program, deadline)
+                yield from _write(waiting.program.fileno(), program, deadline)
                 waiting.close_program()
             assert supervisor.began is not None
             self.refill(supervisor.began.renews)

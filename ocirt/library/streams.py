@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from errno import EIO
 from typing import IO, Protocol
 
+from ..descriptor import Descriptor
 from ..errors import RequestError
 from .arguments import wrong
 from .children import close_all
@@ -48,13 +49,13 @@ class Streams:
 
     :ivar given: descriptors for the process, in the order of their numbers.
     :ivar ours: number of a stream -> the library's end of its pipe.
-    :ivar master: of the terminal, if all three are one; otherwise -1.
+    :ivar master: of the terminal, if all three are one; otherwise ``None``.
     """
 
     given: list[int] = field(default_factory=list)
-    ours: dict[int, int] = field(default_factory=dict)
-    master: int = -1
-    _to_close: list[int] = field(default_factory=list)
+    ours: dict[int, Descriptor] = field(default_factory=dict)
+    master: Descriptor | None = None
+    _to_close: list[Descriptor] = field(default_factory=list)
 
     @classmethod
     def open(cls, *wanted: Stream) -> Streams:
@@ -79,9 +80,10 @@ class Streams:
             return cls.open(*wanted)
         _check_free({"stdin": wanted[0], "stdout": wanted[1], "stderr": wanted[2]})
         streams = cls()
-        theirs = streams._open_terminal(terminal)
+        master, theirs = streams._open_terminal(terminal)
         streams.given = [theirs] * 3
-        streams.ours = {0: os.dup(streams.master), 1: os.dup(streams.master)}
+        for number in range(2):
+            streams.ours[number] = Descriptor(os.dup, master)
         return streams
 
     @classmethod
@@ -96,28 +98,31 @@ class Streams:
         _check_free({"stdout": stdout, "stderr": None if stderr == PIPE else stderr})
         streams = cls()
         streams.given.append(streams._one(0, PIPE))
-        theirs = streams._open_terminal(terminal)
+        master, theirs = streams._open_terminal(terminal)
         streams.given += [theirs] * 2
-        streams.ours[1] = os.dup(streams.master)
+        streams.ours[1] = Descriptor(os.dup, master)
         return streams
 
-    def _open_terminal(self, size: tuple[int, int]) -> int:
-        """Open a terminal that changes nothing of what passes: that of the container does."""
-        self.master, theirs = os.openpty()
+    def _open_terminal(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Open a terminal that changes nothing of what passes: that of the container does.
+
+        :returns: its master, and the terminal.
+        """
+        self.master, theirs = Descriptor.terminal()
         self._to_close.append(theirs)
-        tty.setraw(theirs)
-        resize(self.master, size)
-        return theirs
+        tty.setraw(theirs.fileno())
+        resize(self.master.fileno(), size)
+        return self.master.fileno(), theirs.fileno()
 
     def _one(self, number: int, wanted: Stream) -> int:
         if wanted is None or wanted == DEVNULL:
-            self._to_close.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
-            return self._to_close[-1]
+            self._to_close.append(Descriptor(os.open, os.devnull, os.O_RDWR | os.O_CLOEXEC))
+            return self._to_close[-1].fileno()
         if wanted == PIPE:
-            ends = os.pipe2(os.O_CLOEXEC)
+            ends = Descriptor.pipe()
             theirs, self.ours[number] = ends if number == 0 else ends[::-1]
             self._to_close.append(theirs)
-            return theirs
+            return theirs.fileno()
         if wanted == STDOUT and number == 2:
             return self.given[1]
         found = wanted if isinstance(wanted, int) else wanted.fileno()
@@ -125,12 +130,6 @@ class Streams:
             name = ("stdin", "stdout", "stderr")[number]
             raise RequestError(f"{name}: found {found}, expected PIPE, DEVNULL, a descriptor or a file", name)
         return found
-
-    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        if is_finalizing():  # the kernel closes what is open
-            return
-        self.given_away()
-        self.close()
 
     def given_away(self) -> None:
         """Close the descriptors that the process has got, so that the library sees the end of its pipes."""
@@ -141,18 +140,18 @@ class Streams:
         """Close the library's ends of the pipes."""
         close_all(self.ours.values())
         self.ours.clear()
-        master, self.master = self.master, -1
-        if master >= 0:
-            os.close(master)
+        self.master = None
 
     def file(self, number: int) -> IO[bytes] | None:
         """A file for the library's end of the pipe ``number``, which owns that end from now on; ``None`` if the stream
         is no pipe.
         """
-        fd = self.ours.pop(number, None)
-        if fd is not None and number and self.master >= 0:
-            return io.BufferedReader(TerminalOutput(fd))
-        return None if fd is None else os.fdopen(fd, "wb" if number == 0 else "rb")
+        end = self.ours.pop(number, None)
+        if end is None:
+            return None
+        if number == 0:
+            return io.BufferedWriter(end.file("wb"))
+        return io.BufferedReader(end.file("rb") if self.master is None else TerminalOutput(end))
 
 
 def no_pipe(number: int) -> RequestError:
@@ -225,34 +224,36 @@ class Output:
         return b"".join(self.parts[number])
 
 
-def transfer(fds: dict[int, int], data: bytes, until: int, output: Output, deadline: float | None) -> Operation[bool]:
+def transfer(
+    ends: dict[int, Descriptor], data: bytes, until: int, output: Output, deadline: float | None
+) -> Operation[bool]:
     """Write ``data`` to standard input and read both outputs at the same time, so that the process cannot block the
     library.
 
     The transfer ends when the process has ended and the rest in the pipes has been read, or when the output exceeds the
     limit. It does not wait for the end of the pipes, because a process that was left behind may keep them open forever.
 
-    :param fds: number of a stream -> the library's end of its pipe. The caller closes those that remain.
+    :param ends: number of a stream -> the library's end of its pipe. The caller closes those that remain.
     :param until: a pidfd that becomes ready when the process ends.
     :returns: False if the deadline came first.
     """
     rest = memoryview(data)
-    for fd in fds.values():
-        os.set_blocking(fd, False)
-    if 0 in fds and not rest:
-        os.close(fds.pop(0))
+    for each in ends.values():
+        os.set_blocking(each.fileno(), False)
+    if 0 in ends and not rest:
+        ends.pop(0).close()
     while True:
-        waited = {fd: select.POLLOUT if number == 0 else select.POLLIN for number, fd in fds.items()}
+        waited = {each.fileno(): select.POLLIN if number else select.POLLOUT for number, each in ends.items()}
         ready = yield Wait({until: select.POLLIN, **waited}, deadline)
         if not ready:
             return False
-        for number, fd in list(fds.items()):
+        for number, fd in [(number, each.fileno()) for number, each in ends.items()]:
             if fd in ready and number == 0:
                 rest = _written(fd, rest)
                 if not rest:
-                    os.close(fds.pop(0))
+                    ends.pop(0).close()
             elif (fd in ready or until in ready) and not _read(fd, number, output, all=until in ready):
-                os.close(fds.pop(number))
+                ends.pop(number).close()
         if until in ready or output.truncated:
             return True
 

@@ -8,6 +8,7 @@ reader, the supervisor kills what it supervises, and removes the container.
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
 import signal
@@ -15,14 +16,16 @@ import socket
 import sys
 import threading
 import weakref
+from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from ..descriptor import Descriptor
 from ..errors import OcirtError
 from ..failures import InstallationError, TimeoutExpired
 from . import pidfd, report
-from .children import Child, close_all
+from .children import Child
 from .lending import Lender
 from .report import Begin, End
 from .runtime import Runtime
@@ -78,14 +81,14 @@ class Supervisor:
         words: Sequence[str],
         streams: Streams,
         pass_fds: Sequence[int] = (),
-        config: int | None = None,
+        config: Descriptor | None = None,
         options: Sequence[str] = (),
         lender: Lender | None = None,
         late: bool = False,
     ) -> None:
         """:param words: the verb and its arguments, without the flags that this class adds.
         :param pass_fds: further descriptors for the process, from 3 on.
-        :param config: a memfd for ``--config``. The caller closes it.
+        :param config: a memfd for ``--config``. The caller closes it, once this object has started.
         :param options: flags before the verb.
         :param late: :meth:`send_program` will bring the program, over a socket instead of the pipe.
         """
@@ -93,12 +96,12 @@ class Supervisor:
         self.began: Begin | None = None
         self.started: Begin | None = None
         self.ended: End | None = None
-        self.pidfd: int | None = None
+        self._pidfd: Descriptor | None = None
         self.sent = 0
         self._lock = threading.Lock()
         self.lines: list[report.Line] = []
         self._unread = b""
-        self._status = -1
+        self._status: Descriptor | socket.SocketType | None = None
         self._late = late
         self._words, self._pass_fds, self._config, self._options = words, pass_fds, config, options
         self.child, self.lender = Child(), lender
@@ -114,18 +117,20 @@ class Supervisor:
 
         :raises InstallationError: the supervisor cannot be started.
         """
-        self._status, writing = (end.detach() for end in socket.socketpair()) if self._late else os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self._status, False)
-        fds = dict(enumerate([*self.streams.given, *self._pass_fds, writing]))
+        # The sockets of _socket own their descriptors from the first moment on, unlike those that socket makes of them.
+        self._status, writing = _socket.socketpair() if self._late else Descriptor.pipe()
+        os.set_blocking(self._status.fileno(), False)
+        fds = dict(enumerate([*self.streams.given, *self._pass_fds, writing.fileno()]))
         verb, *rest = self._words
         flags = ["--status-fd", str(len(fds) - 1), "--preserve-fds", str(len(self._pass_fds))]
         if self._config is not None:
-            fds[len(fds)] = self._config
+            fds[len(fds)] = self._config.fileno()
             flags += ["--config", f"/proc/self/fd/{len(fds) - 1}"]
         try:
             self.child.start(self.runtime, self.runtime.command(*self._options, verb, *flags, *rest), fds)
         finally:
-            os.close(writing)
+            writing.close()
+            self._config = None
             self.streams.given_away()
 
     def lend(self, deadline: float | None) -> Operation[bool]:
@@ -153,7 +158,7 @@ class Supervisor:
             if not (yield from self.lend(deadline)):
                 raise TimeoutExpired(f"container {self.id}", self.runtime.timeout)
             while self.take() and self.began is None:
-                ready = yield Wait({self._status: select.POLLIN}, deadline)
+                ready = yield self._next_report(deadline)
                 if not ready:
                     raise TimeoutExpired(f"container {self.id}", self.runtime.timeout)
             if self.began is None:
@@ -166,8 +171,8 @@ class Supervisor:
             self.streams.close()
             raise
         with self._lock:
-            if self.pidfd is None:
-                self.pidfd = pidfd.hold(self.began.pid, self.began.start_time)
+            if self._pidfd is None:
+                self._pidfd = pidfd.hold(self.began.pid, self.began.start_time)
 
     def failure(self) -> OcirtError:
         """The reason of the failure."""
@@ -185,7 +190,7 @@ class Supervisor:
         self.take()
         return True
 
-    def send_program(self, message: bytes, texts: int) -> None:
+    def send_program(self, message: bytes, texts: Descriptor) -> None:
         """Let the supervisor run a program in its late container, with the streams of this object, which are given away.
 
         :param message: and ``texts``, a memfd: what ``start`` tells the container's first process
@@ -193,12 +198,9 @@ class Supervisor:
         """
         try:
             with self._lock, suppress(BrokenPipeError):  # a supervisor that has ended has reported why
-                if self._status >= 0:
-                    talk = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, self._status)
-                    try:
-                        socket.send_fds(talk, [message], [*self.streams.given, texts])
-                    finally:
-                        talk.detach()
+                if isinstance(self._status, socket.SocketType):
+                    given = array("i", [*self.streams.given, texts.fileno()])
+                    self._status.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, given)])
         finally:
             self.streams.given_away()
 
@@ -208,9 +210,18 @@ class Supervisor:
         :returns: False if the deadline comes first.
         """
         while self.take() and self.ended is None:
-            if not (yield Wait({self._status: select.POLLIN}, deadline)):
+            if not (yield self._next_report(deadline)):
                 return False
         return True
+
+    def _next_report(self, deadline: float | None) -> Wait:
+        """Wait for the next report. :meth:`take` has said that one will follow."""
+        return Wait({} if self._status is None else {self._status.fileno(): select.POLLIN}, deadline)
+
+    @property
+    def pidfd(self) -> int | None:
+        held = self._pidfd
+        return None if held is None else held.fileno()
 
     def kill(self, number: int) -> None:
         """Send a signal to the supervised process.
@@ -218,9 +229,9 @@ class Supervisor:
         :raises ProcessLookupError: the process has ended.
         """
         with self._lock:
-            if self.pidfd is None:
+            if self._pidfd is None:
                 raise ProcessLookupError
-            signal.pidfd_send_signal(self.pidfd, number)
+            signal.pidfd_send_signal(self._pidfd.fileno(), number)
             self.sent = number
 
     @property
@@ -232,27 +243,29 @@ class Supervisor:
         """Forget the container that has ended. :meth:`begin` then waits for the next one."""
         self.streams.close()
         with self._lock:
-            held, self.pidfd = self.pidfd, None
+            self._pidfd = None
             self.began = self.started = self.ended = None
             self.sent = 0
             self.lines.clear()
-        if held is not None:
-            os.close(held)
 
     def leave_to_parent(self) -> None:
         """Forget the supervised process, in a process that a fork has made: only the parent can wait for it."""
-        held, self._status, self.pidfd, self._lock = [self._status, self.pidfd], -1, None, threading.Lock()
-        close_all([fd for fd in held if fd is not None and fd >= 0])
+        self._lock = threading.Lock()
+        self._close()
 
     def release(self) -> None:
         """Close the descriptors of this object, except those of the streams. If the process still runs, the supervisor
         kills it.
         """
         with self._lock:
-            held, self._status, self.pidfd = [self._status, self.pidfd], -1, None
-        close_all([fd for fd in held if fd is not None and fd >= 0])
+            self._close()
         if self.lender is not None:
             self.lender.close()
+
+    def _close(self) -> None:
+        if self._status is not None:
+            self._status.close()
+        self._status = self._pidfd = None
 
     def take(self) -> bool:
         """Read the reports that have arrived, but none about the next container (:meth:`renew`).
@@ -260,7 +273,7 @@ class Supervisor:
         :returns: False at the end: no report will follow.
         """
         with self._lock:
-            while self._status >= 0:
+            while self._status is not None:
                 if self.renews:
                     return True
                 line, end, rest = self._unread.partition(b"\n")
@@ -269,7 +282,7 @@ class Supervisor:
                     self._note(line)
                     continue
                 try:
-                    data = os.read(self._status, 1 << 16)
+                    data = os.read(self._status.fileno(), 1 << 16)
                 except BlockingIOError:
                     return True
                 except ConnectionResetError:  # once, because the supervisor has not read the program; then its reports

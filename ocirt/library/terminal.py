@@ -12,6 +12,7 @@ import termios
 from errno import EIO
 from typing import Any
 
+from ..descriptor import Descriptor
 from .arguments import count, wrong
 
 Terminal = bool | tuple[int, int]
@@ -41,27 +42,26 @@ def resize(master: int, size: tuple[int, int]) -> None:
 class TerminalOutput(io.RawIOBase):
     """What is printed at a terminal, whose end the kernel reports as an error (EIO).
 
-    :param fd: of the terminal's master, which this object closes.
+    :param master: of the terminal, which this object closes.
     """
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, master: Descriptor) -> None:
+        self._master = master
 
     def fileno(self) -> int:
-        return self._fd
+        return self._master.fileno()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
         try:
-            return os.readv(self._fd, [buffer])
+            return os.readv(self._master.fileno(), [buffer])
         except OSError as error:
             if error.errno != EIO:
                 raise
             return 0
 
     def close(self) -> None:
-        if not self.closed:
-            os.close(self._fd)
+        self._master.close()
         super().close()

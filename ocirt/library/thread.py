@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import select
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from ..descriptor import Descriptor
 from ..errors import OcirtError
 from .waiting import Operation, Wait
 
@@ -27,7 +27,7 @@ def in_thread(work: Callable[[Stop], Value]) -> Operation[Value]:
     stop = threading.Event()
     found: list[Value] = []
     failed: list[BaseException] = []
-    reading, writing = os.pipe2(os.O_CLOEXEC)
+    reading, writing = Descriptor.pipe()
 
     def do() -> None:
         try:
@@ -35,20 +35,15 @@ def in_thread(work: Callable[[Stop], Value]) -> Operation[Value]:
         except BaseException as error:
             failed.append(error)
         finally:
-            os.close(writing)  # the reading end hangs up
+            writing.close()  # the reading end hangs up
 
-    try:
-        thread = threading.Thread(target=do, name="ocirt-work", daemon=True)
-        thread.start()
-    except BaseException:
-        for fd in (reading, writing):
-            os.close(fd)
-        raise
+    thread = threading.Thread(target=do, name="ocirt-work", daemon=True)
+    thread.start()
     interruption: BaseException | None = None
     try:
         while True:
             try:
-                yield Wait({reading: select.POLLIN})
+                yield Wait({reading.fileno(): select.POLLIN})
                 break
             except GeneratorExit:
                 stop.set()
@@ -58,12 +53,15 @@ def in_thread(work: Callable[[Stop], Value]) -> Operation[Value]:
                 interruption = error
     finally:
         thread.join()
-        os.close(reading)
-    if interruption is not None:
-        raise interruption
-    if failed:
-        raise failed[0]
-    return found[0]
+        reading.close()
+    try:
+        if interruption is not None:
+            raise interruption
+        if failed:
+            raise failed.pop()
+        return found[0]
+    finally:
+        del interruption  # its traceback has this frame, which would then refer to itself
 
 
 def until(stop: Stop, items: Iterable[Value]) -> Iterator[Value]:

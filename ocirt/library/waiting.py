@@ -42,17 +42,20 @@ re-raises."""
 def drive(operation: Operation[Value]) -> Value:
     """Carry out the operation in this thread."""
     go_on: Callable[[], Wait] = partial(next, operation)
-    while True:
-        try:
-            while True:
-                go_on = partial(operation.send, _poll(go_on()))
-        except StopIteration as stop:
-            value: Value = stop.value
-            return value
-        except BaseException as error:
-            if getattr(operation, "gi_frame", None) is None:  # the operation itself raised this error
-                raise
-            go_on = partial(operation.throw, error)
+    try:
+        while True:
+            try:
+                while True:
+                    go_on = partial(operation.send, _poll(go_on()))
+            except StopIteration as stop:
+                value: Value = stop.value
+                return value
+            except BaseException as error:
+                if getattr(operation, "gi_frame", None) is None:  # the operation itself raised this error
+                    raise
+                go_on = partial(operation.throw, error)
+    finally:
+        del go_on  # the traceback of an error in it has this frame, which would then refer to itself
 
 
 def _poll(wait: Wait) -> Ready:

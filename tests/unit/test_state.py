@@ -10,6 +10,7 @@ import time
 import pytest
 
 from ocirt import state_dir
+from ocirt.descriptor import Descriptor
 from ocirt.errors import StateError
 from ocirt.library import pidfd
 
@@ -104,7 +105,7 @@ def test_a_process_that_is_being_reaped(monkeypatch, number):
 
     monkeypatch.setattr(os, "pidfd_open", refuse)
     with pytest.raises(ProcessLookupError):
-        state_dir.open_pidfd(1)
+        Descriptor.of_process(1)
     assert not state_dir.lives(1, 1) and pidfd.hold(1, 1) is None
 
 

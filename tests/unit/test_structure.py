@@ -18,7 +18,7 @@ PACKAGE = TREE / "ocirt"
 LAYERS = (
     ("errors", "nearest", "packages", "confine", "log"),
     ("model",),
-    ("state_dir", "created_with", "pidfd", "why"),
+    ("descriptor", "state_dir", "created_with", "pidfd", "why"),
     ("plan",),
     ("cgroups",),
     ("compile",),
