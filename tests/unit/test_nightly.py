@@ -167,6 +167,22 @@ def test_parts_of_several_commits(night, results, tmp_path, monkeypatch):
     assert json.loads((night / "hosts.json").read_text())["one"]["commit"] == "a1, b2"
 
 
+def test_parts_by_hand_beside_earlier_ones(night, results, tmp_path, monkeypatch):
+    """A part that did not run again keeps its result; one that did has the new one."""
+    case = '<testsuites commit="{}"><testsuite><testcase classname="tests.{}.test_x" name="test_y">{}</testcase></testsuite></testsuites>'
+    monkeypatch.setattr(program, "LANES", [lane(["false"], tmp_path / "all.xml")])
+    file = tmp_path / "all.one.xml"
+    file.write_text(case.format("a1", "unit", "<failure/>"))
+    assert program.main(["--record", "one"]) == 1
+    file.write_text(case.format("b2", "security", ""))
+    assert program.main(["--record", "one"]) == 1  # what failed before still counts
+    file.write_text(case.format("c3", "unit", ""))
+    assert program.main(["--record", "one"]) == 0
+    record = json.loads((night / "hosts.json").read_text())["one"]
+    once = {"passed": 1, "failed": [], "left out": {}}
+    assert record["parts"] == {"security": once, "unit": once} and record["commit"] == "a1, b2, c3"
+
+
 def test_nothing_ran_by_hand(night, tmp_path, monkeypatch):
     monkeypatch.setattr(program, "LANES", [lane(["false"], tmp_path / "all.xml")])
     with pytest.raises(SystemExit, match="found no results"):

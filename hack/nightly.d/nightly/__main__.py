@@ -54,11 +54,18 @@ def record_of(lane: Lane) -> Record:
     }
 
 
-def by_hand(lane: Lane) -> Record:
-    """The record of a lane of which somebody has run parts, which the page says."""
+def by_hand(lane: Lane, before: Record | None) -> Record:
+    """The record of a lane of which somebody has run parts, which the page says. It keeps the parts of the record before
+    that were not run again, with the commits of both.
+    """
     if not lane.files():
         sys.exit(f"hack/nightly: --record {lane.name}: found no results, expected files beside {lane.results}")
-    return {**record_of(lane), "by hand": True}
+    record = record_of(lane)
+    kept = {name: part for name, part in (before or {"parts": {}})["parts"].items() if name not in record["parts"]}
+    if before and kept:
+        both = (*before["commit"].split(", "), *record["commit"].split(", "))
+        record |= {"commit": ", ".join(dict.fromkeys(both)), "parts": {**kept, **record["parts"]}}
+    return {**record, "by hand": True}
 
 
 def main(words: list[str]) -> int:
@@ -68,8 +75,8 @@ def main(words: list[str]) -> int:
     if words == ["--list"]:
         print(*(f"{lane.name}: {' '.join(lane.command)}" for lane in LANES), sep="\n")
         return 0
-    make = by_hand if words[:1] == ["--record"] else run
-    words = words[1:] if make is by_hand else words
+    only_recorded = words[:1] == ["--record"]
+    words = words[1:] if only_recorded else words
     chosen = [] if words == ["--render"] else words or list(lanes)
     unknown = [word for word in chosen if word not in lanes]
     if unknown:
@@ -77,7 +84,7 @@ def main(words: list[str]) -> int:
         return 2
     for name in chosen:
         print(f"hack/nightly: {name}", flush=True)
-        records[name] = make(lanes[name])
+        records[name] = by_hand(lanes[name], records.get(name)) if only_recorded else run(lanes[name])
         # After each lane, so that a night that is cut off keeps what it has found.
         JSON.write_text(json.dumps({key: records[key] for key in lanes if key in records}, indent=1) + "\n")
     PAGE.write_text(page(json.loads(JSON.read_text())))
