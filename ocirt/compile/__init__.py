@@ -133,7 +133,7 @@ class _New(Container):
             and bool(self.namespaces.new & PID)
             and self.cgroup.can_renew
             and not (self.rdt or self.network or self.config.has("hooks"))
-            and not (self.rootfs.is_of_caller or self.mounts.show_cgroups)
+            and not (self.rootfs.is_of_caller or self.namespaces.is_lent or self.mounts.show_cgroups)
             and (request.pid_file, request.notify_socket) == (None, None)
         )
 
@@ -187,6 +187,7 @@ class _New(Container):
         steps: list[Step] = [] if named is None else [PreparePidFile("--pid-file", "", path=named)]
         steps += [
             Receive("create", "runtime.md#create", event=EVENTS.index("ready")),
+            *self.namespaces.await_receiver(),
             *[SendPidfd(at, "", fd=fd) for at, fd, _ in self.receivers],
             Commit("create", "runtime.md#create"),
             *(self.network.keep() if self.network else []),

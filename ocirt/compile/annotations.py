@@ -11,6 +11,8 @@ from ..model import crun
 from ..model.json import member
 from ..model.text import quote
 from ..plan.steps import Warn
+from .namespaces import LATER as NETWORK_LATER
+from .namespaces import RECEIVER as NETWORK_RECEIVER
 from .rootfs import LOWER, SCRATCH, SIZE, UPPER, WORK
 from .scratch import OVERLAYS, RECEIVER
 
@@ -24,15 +26,16 @@ if TYPE_CHECKING:
     from ..plan.steps import Step
     from .hardening import Hardening
 
-ROOTFS = "org.ocirt.rootfs."
-OVERLAY = (LOWER, UPPER, WORK, SIZE, SCRATCH, OVERLAYS, RECEIVER)
+ROOTFS, NETWORK = "org.ocirt.rootfs.", "org.ocirt.network."
+OF_HOST = (LOWER, UPPER, WORK, SIZE, SCRATCH, OVERLAYS, RECEIVER, NETWORK_RECEIVER, NETWORK_LATER)
+"""Annotations that name directories and sockets of the host."""
 LANDLOCK, CORESCHED = "org.ocirt.landlock", "org.ocirt.coresched"
 WASM = "module.wasm.image/"
 APPLIED, WITH_FLAG, IGNORED, REFUSED = range(4)
 
 KNOWN = {
     # a name, or a prefix of names: what the runtime does with it
-    **dict.fromkeys((*OVERLAY, LANDLOCK, CORESCHED), WITH_FLAG),
+    **dict.fromkeys((*OF_HOST, LANDLOCK, CORESCHED), WITH_FLAG),
     "org.systemd.property.": APPLIED,
     "org.criu.config": APPLIED,
     **dict.fromkeys(crun.ANNOTATIONS, APPLIED),
@@ -49,6 +52,7 @@ def unsafe() -> list[str]:
     return sorted(
         {
             ROOTFS,
+            NETWORK,
             LANDLOCK,
             CORESCHED,
             crun.PREFIX,
@@ -64,7 +68,7 @@ def check(config: "Config", request: "Request", cgroup: "Driver") -> "list[Step]
     """
     steps: list[Step] = []
     for allowed, flag, names in (
-        (request.rootfs_annotations, "--rootfs-annotations", OVERLAY),
+        (request.rootfs_annotations, "--rootfs-annotations", OF_HOST),
         (request.hardening_annotations, "--hardening-annotations", (LANDLOCK, CORESCHED)),
     ):
         if not allowed:

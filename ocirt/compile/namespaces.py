@@ -4,6 +4,11 @@ The runtime stays in its own namespaces: hooks and helpers run from them. Init i
 makes the others, except for the network namespace, which a thread of the runtime makes before init exists
 (BeginNetwork). Joining by path and time offsets happen in an intermediate child, the stage, which then starts init. Init
 makes the cgroup namespace itself, because that namespace shows what is below the cgroup of the process that makes it.
+
+A caller that gives --rootfs-annotations may name a unix socket by the annotation ``org.ocirt.network.receiver``. It gets a
+descriptor of the container's new network namespace as soon as that exists. The container is created once the receiver has
+answered with a byte, or without an answer if there is the annotation ``org.ocirt.network.later``. Only root could open the
+namespace by init's /proc directory, because init is not dumpable.
 """
 
 from ..errors import ConfigError, HostError
@@ -15,11 +20,14 @@ from ..plan.steps import (
     NONE,
     BecomeRoot,
     BeginNetwork,
+    Close,
     DenySetgroups,
     JoinNamespace,
+    Lend,
     LoopbackUp,
     NewKeyring,
     OpenNamespace,
+    OpenSocket,
     Receive,
     RunMapHelper,
     Send,
@@ -73,6 +81,8 @@ rights."""
 NAME_MAX = 64
 """The most bytes of a hostname or domainname, uname(2)."""
 
+RECEIVER, LATER = "org.ocirt.network.receiver", "org.ocirt.network.later"
+
 SPEC = "config-linux.md#namespaces"
 MAPPINGS = "config-linux.md#user-namespace-mappings"
 OFFSETS = "config-linux.md#offset-for-time-namespace"
@@ -84,6 +94,7 @@ class Namespaces:
     :ivar new: CLONE_NEW* bits of the namespaces to make.
     :ivar joined: CLONE_NEW* bit -> path (Text) of each namespace to join.
     :ivar network: the register of the network namespace if the runtime makes it, otherwise ``NONE``.
+    :ivar receiver: the path of the socket that gets the network namespace, ``None`` if nobody does.
     """
 
     def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan") -> None:
@@ -97,6 +108,11 @@ class Namespaces:
         self._check()
         for kind in self.joined:
             self.registers[kind] = plan.register()
+        self.receiver = self.config.annotation(RECEIVER) if request.rootfs_annotations else None
+        if self.receiver is not None:
+            if not self.new & NETWORK:
+                raise ConfigError(self.receiver.path, "a socket", "a new network namespace, which it gets")
+            self._socket, self._lent = plan.register(), plan.register()
 
     def _add(self, entry: "Entry") -> None:
         name, path = entry.type.read(), entry.file
@@ -149,6 +165,11 @@ class Namespaces:
             value = getattr(self.config, name)
             if value is not None and not value.checked(max_length=NAME_MAX).is_empty() and not self.has(UTS):
                 raise ConfigError(name, quote(value.bound()), "nothing without a uts namespace in linux.namespaces")
+
+    @property
+    def is_lent(self) -> bool:
+        """Does somebody get the network namespace?"""
+        return self.receiver is not None
 
     @property
     def has_mount(self) -> bool:
@@ -221,10 +242,13 @@ class Namespaces:
     # ---- steps ----
 
     def open(self) -> "list[Step]":
-        return [
+        steps: list[Step] = [
             OpenNamespace(path.path, SPEC, fd=self.registers[kind], path=path, kind=kind)
             for kind, path in self.joined.items()
         ]
+        if self.receiver is not None:
+            steps.append(OpenSocket(self.receiver.path, "", fd=self._socket, path=self.receiver))
+        return steps
 
     def spawn(
         self, cgroup: "Driver", asking: "list[Step]", placing: "list[Step]", limits: "list[Step]"
@@ -263,7 +287,32 @@ class Namespaces:
     def _take_network(self) -> "list[Step]":
         if self.network == NONE:
             return []
-        return [TakeNetwork("linux.namespaces", SPEC, fd=self.network), self._pass_network(Send)]
+        return [
+            TakeNetwork("linux.namespaces", SPEC, fd=self.network),
+            *self._lend(self.network),
+            self._pass_network(Send),
+        ]
+
+    def _lend(self, network: int) -> "list[Step]":
+        """The step that lends the receiver the network namespace in this register."""
+        return [] if self.receiver is None else [Lend(self.receiver.path, "", fd=self._socket, lent=network, waits=0)]
+
+    def await_receiver(self) -> "list[Step]":
+        """The step of the host that waits until the receiver has connected the network namespace."""
+        if self.receiver is None or self.config.annotation(LATER) is not None:
+            return []
+        return [Lend(self.receiver.path, "", fd=self._socket, lent=NONE, waits=1)]
+
+    def _lend_own(self) -> "list[Step]":
+        """Steps of init that lend the receiver the network namespace in which it is."""
+        if self.receiver is None or self._of_runtime:
+            return []
+        return [
+            OpenNamespace(self.receiver.path, "", fd=self._lent, path="/proc/self/ns/net", kind=NETWORK),
+            *self._lend(self._lent),
+            Close(self.receiver.path, "", fd=self._lent),
+            Close(self.receiver.path, "", fd=self._socket),
+        ]
 
     def _pass_network(self, kind: "type[Send] | type[Receive]") -> "Send | Receive":
         return kind("linux.namespaces", SPEC, event=EVENTS.index("network"), first=self.network, count=1)
@@ -383,7 +432,7 @@ class Namespaces:
             steps.append(Receive(at, MAPPINGS, event=EVENTS.index("mapped")))
         if self.has(USER) and not self._stage_has_user:
             steps += [BecomeRoot(at, MAPPINGS), SetDumpable("not dumpable", "", value=0)]
-        return steps + self.keyring()
+        return steps + self._lend_own() + self.keyring()
 
     def enter_cgroup(self) -> "list[Step]":
         """Steps of init that make the cgroup namespace, which shows what is below init's cgroup."""

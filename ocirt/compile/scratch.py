@@ -2,7 +2,7 @@
 
 from ..errors import ConfigError
 from ..model.text import quote
-from ..plan.steps import EVENTS, NONE, CloneTree, LendScratch, OpenScratch, OpenSocket, Receive, Send
+from ..plan.steps import EVENTS, NONE, CloneTree, Lend, OpenScratch, OpenSocket, Receive, Send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ class Scratch:
     def lend(self) -> "list[Step]":
         """The steps of the host that receive the place and lend it."""
         if self._root == NONE:
-            return [self._mounted(Receive), LendScratch(self.at, ROOT, fd=self._socket, lent=self._fd, waits=1)]
-        lent = [LendScratch(self.at, ROOT, fd=self._socket, lent=fd, waits=0) for fd in (self._fd, self._root)]
+            return [self._mounted(Receive), Lend(self.at, ROOT, fd=self._socket, lent=self._fd, waits=1)]
+        lent = [Lend(self.at, ROOT, fd=self._socket, lent=fd, waits=0) for fd in (self._fd, self._root)]
         return [self._mounted(Receive), *lent]
 
     def _mounted(self, kind: "type[Send] | type[Receive]") -> "Step":

@@ -2,17 +2,19 @@
 refused.
 
 pasta(1) and nft(8) run as containers of the executable that see the host's files. So nothing forks this process, pasta
-ends with this process even if that is killed, and each keeps only the capabilities that it needs.
+ends with this process even if that is killed, and each keeps only the capabilities that it needs. The executable lends
+this process the container's network namespace (``org.ocirt.network.receiver``), and gets it back as a descriptor of those
+two. Without root's rights they join the user namespace that owns it, where this user may do everything.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
-import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +22,8 @@ from ..descriptor import Descriptor
 from ..errors import HostError, NoContainer
 from ..failures import TimeoutExpired
 from . import lifecycle
-from .children import is_ready
+from .children import Child
+from .lending import Lender
 from .lifecycle import Bundle, Flags, Lifecycle
 from .network import TABLE, TOOLS, Net, Networking, pasta, refused, tool
 from .report import Begin, End
@@ -29,12 +32,14 @@ from .streams import DEVNULL, PIPE, Output, Streams
 from .supervisor import Supervisor
 from .waiting import Operation, Wait, deadline_in
 
+RECEIVER, LATER = "org.ocirt.network.receiver", "org.ocirt.network.later"
 PASTA_NEEDS = ["CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"]
 """For the namespaces, the interface and published ports below 1024, and to give up the rest."""
 NFT_NEEDS = ["CAP_NET_ADMIN"]
-NETNS, READY = "/tmp/netns", "/proc/self/fd/1"
-"""Where pasta finds the network namespace, and where it says that the namespace is connected: its standard output, because
-newer versions close all descriptors from 3 on."""
+NETNS, READY = "/proc/self/fd/0", "/proc/self/fd/1"
+"""Where pasta finds the network namespace, and where it says that the namespace is connected: its standard input and
+output, because newer versions close all descriptors from 3 on."""
+NS_GET_USERNS = 0xB701
 CHUNK = 1 << 16
 
 
@@ -51,66 +56,110 @@ os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 class Connection:
-    """The network of a container that exists.
+    """The network of a container. Make this object before the container.
 
-    :param supervisor: of the container, whose program does not run yet.
-    :raises HostError: the container's network namespace cannot be opened.
+    :param is_awaited: is the container created only once it is connected? Otherwise :meth:`lend` waits.
+    :ivar begins_early: does pasta begin as soon as the network namespace exists, while the executable makes the rest of
+        the container? Otherwise it begins with :meth:`lend`.
     """
 
     _netns: Descriptor | None = None
+    _userns: Descriptor | None = None
 
-    def __init__(self, net: Net, supervisor: Supervisor) -> None:
-        self._net, self._id = net, supervisor.id
+    def __init__(
+        self, net: Net, runtime: Runtime, id: str, *, begins_early: bool = True, is_awaited: bool = True
+    ) -> None:
+        self._net, self._id, self.begins_early, self._is_awaited = net, id, begins_early, is_awaited
         # The host's cgroups need not know these programs: they stay in the caller's.
-        self._runtime = replace(supervisor.runtime, cgroup_manager="disabled")
+        self._runtime = replace(runtime, cgroup_manager="disabled")
         self._pasta: Supervisor | None = None
-        assert supervisor.began is not None
-        try:
-            self._netns = Descriptor(os.open, f"/proc/{supervisor.began.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise HostError("net", f"the container's network namespace: {error.strerror}") from None
-        if supervisor.pidfd is None or is_ready(supervisor.pidfd):  # the pid may be another process's now
-            raise supervisor.failure()
+        self._lender = Lender(runtime, self._receive, answers=not is_awaited)
         _all.add(self)
 
     def close_netns(self) -> None:
-        """Let the network namespace go. Nothing else of this object works afterwards."""
-        self._netns = None
+        """Let the namespaces go. Nothing else of this object works afterwards."""
+        self._netns = self._userns = None
+
+    def lead(self, bundle: Bundle) -> None:
+        """Let the container of this bundle lend its network namespace, before all else that it lends, and connect it
+        while the executable does the rest.
+        """
+        bundle.annotate(RECEIVER, self._lender.path)
+        bundle.lenders.insert(0, self._lender)
+        if self._is_awaited:
+            bundle.lenders.append(self)
+        else:
+            bundle.annotate(LATER, "1")
+
+    def _receive(self, lent: Sequence[int]) -> None:
+        self._netns = Descriptor([*lent].pop)
+        if os.geteuid() != 0:
+            self._userns = Descriptor(fcntl.ioctl, self._netns.fileno(), NS_GET_USERNS)
+        if self.begins_early:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Start pasta, and do not wait for it."""
+        config = self._of_host(pasta(self._net, NETNS, READY), PASTA_NEEDS)
+        streams, bundle = Streams.open(self._namespaces[0], PIPE, PIPE), Bundle(None, config, "/")
+        self._pasta = lifecycle.supervise(
+            "run", self._runtime, bundle, _id("pasta"), streams, self._namespaces, Flags()
+        )
+        self._pasta.start()
+        bundle.close()
 
     @property
-    def _path(self) -> str:
-        """A path of the network namespace for the executable.
+    def _namespaces(self) -> list[int]:
+        """Further descriptors of pasta and nft, from 3 on.
 
         :raises NoContainer: the container has been deleted.
         """
         if self._netns is None:
             raise NoContainer(self._id)
-        return f"/proc/{os.getpid()}/fd/{self._netns.fileno()}"
+        return [each.fileno() for each in (self._netns, self._userns) if each is not None]
 
-    def open(self) -> Operation[None]:
-        """Connect the container.
+    def take_netns(self) -> bool:
+        """Take the network namespace if the executable has lent it.
 
-        :raises HostError: pasta cannot do it.
+        :returns: has it, or failed to?
         """
-        mounts = [
-            {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "size=64k"]},
-            {"destination": NETNS, "type": "bind", "source": self._path, "options": ["bind"]},
-        ]
-        config = _of_host(pasta(self._net, NETNS, READY), PASTA_NEEDS, mounts=mounts)
-        streams, bundle = Streams.open(DEVNULL, PIPE, PIPE), Bundle(None, config, "/")
-        self._pasta = lifecycle.supervise("run", self._runtime, bundle, _id("pasta"), streams, (), Flags())
-        yield from self._pasta.begin()
-        bundle.close()
-        deadline = deadline_in(self._runtime.timeout)
-        with self._pasta.child.watched() as end:
-            says = streams.ours[1].fileno()
-            ready = yield Wait({says: select.POLLIN, end: select.POLLIN}, deadline)
-        has_ended = bool(ready) and (says not in ready or not os.read(says, CHUNK))
-        if not ready or (has_ended and not (yield from self._pasta.end(deadline))):
+        return self._lender.go_on()
+
+    def lend(self, child: Child, deadline: float | None) -> Operation[bool]:
+        """Wait until the container is connected, and let the executable go on.
+
+        :param child: the executable that makes the container, or has made it. If it has ended, nobody is connected.
+        :returns: False if the deadline came first.
+        :raises HostError: pasta cannot do it.
+        :raises TimeoutExpired: it took more than the runtime's time-out.
+        """
+        if self._netns is None:
+            return True
+        if self._pasta is None:
+            self._begin()
+        assert self._pasta is not None
+        made = self._pasta.streams.ours[1].fileno()
+        with child.watched() as end, self._pasta.child.watched() as failed:
+            own = deadline_in(self._runtime.timeout)
+            is_own = own is not None and (deadline is None or own < deadline)
+            ready = yield Wait(dict.fromkeys([made, failed, end], select.POLLIN), own if is_own else deadline)
+        if not ready and is_own:
             raise TimeoutExpired("pasta, which connects the container", self._runtime.timeout)
-        if has_ended:
-            said = os.read(streams.ours[2].fileno(), CHUNK).decode(errors="replace")
+        if not ready:
+            return False
+        if made in ready and os.read(made, CHUNK):
+            self._lender.answer()
+        elif end not in ready:
+            yield from self._pasta.end(None)
+            if self._pasta.ended is None:
+                raise self._pasta.failure()
+            said = os.read(self._pasta.streams.ours[2].fileno(), CHUNK).decode(errors="replace")
             raise HostError("net", f"pasta: {' '.join(said.split()) or 'it has ended without a message'}")
+        return True
+
+    def go_on(self) -> bool:
+        """Nothing is possible without waiting."""
+        return False
 
     def refused(self) -> Operation[tuple[str, ...]]:
         """What the rules have refused so far. The container may have ended.
@@ -118,16 +167,16 @@ class Connection:
         :raises NoContainer: the container has been deleted.
         :raises HostError: nft cannot say it.
         """
-        namespaces = [{"type": "network", "path": self._path}]
+        namespaces = self._namespaces
         command = [tool("nft", "nftables"), "--json", "list", "table", "inet", TABLE]
-        config = _of_host(command, NFT_NEEDS, namespaces=namespaces)
+        config = self._of_host(command, NFT_NEEDS, {"type": "network", "path": "/proc/self/fd/3"})
         output = Output()
         _, end = yield from lifecycle.run(
             self._runtime,
             Bundle(None, config, "/"),
             _id("nft"),
             Streams.open(DEVNULL, PIPE, PIPE),
-            (),
+            namespaces,
             b"",
             None,
             output,
@@ -137,59 +186,54 @@ class Connection:
             raise HostError("net", f"nft: {' '.join(output.of(2).decode(errors='replace').split())}")
         return refused(json.loads(output.of(1)))
 
-    def disconnect(self) -> None:
-        """Disconnect the container, and do not wait for the end of pasta: its supervisor, whose reports nobody reads any
-        more, kills and removes it.
-        """
-        if self._pasta is not None and self._pasta.began is not None:
-            self._pasta.streams.close()
-            self._pasta.release()
+    def _of_host(self, args: Sequence[str], capabilities: Sequence[str], *namespaces: dict[str, str]) -> dict[str, Any]:
+        """The config of a program of the host, with the host's files, that keeps only these capabilities."""
+        own = [{"type": "user", "path": "/proc/self/fd/4"}] if self._userns is not None else []
+        return {
+            "ociVersion": "1.2.0",
+            "process": {
+                "args": list(args),
+                "cwd": "/",
+                "user": {"uid": 0, "gid": 0},
+                "env": [f"PATH={TOOLS}"],
+                "noNewPrivileges": True,
+                "capabilities": {kind: list(capabilities) for kind in ("bounding", "effective", "permitted")},
+            },
+            "root": {"path": "/"},
+            "linux": {"namespaces": [{"type": "mount"}, *own, *namespaces]},
+        }
 
-    def close(self) -> Operation[None]:
+    def disconnect(self) -> Sequence[Supervisor]:
+        """Disconnect the container, and do not wait for the end of pasta.
+
+        :returns: pasta's supervisor, if there is one. Nobody reads its reports any more, so it kills and removes pasta.
+        """
+        self._lender.close()
+        if self._pasta is None:
+            return []
+        self._pasta.streams.close()
+        self._pasta.release()
+        return [self._pasta]
+
+    def close(self) -> None:
+        """Disconnect the container, and do not wait for the end of pasta."""
+        self.disconnect()
+
+    def end(self) -> Operation[None]:
         """Disconnect the container, and let its network namespace go.
 
         :raises TimeoutExpired: pasta did not end within the runtime's time-out.
         """
-        self.disconnect()
-        supervisor, self._pasta = self._pasta, None
         try:
-            if supervisor is not None and supervisor.began is None:
-                yield from lifecycle.remove(supervisor)
-            elif supervisor is not None and not (yield from supervisor.child.end(deadline_in(self._runtime.timeout))):
-                raise TimeoutExpired("the end of pasta", self._runtime.timeout)
+            for supervisor in self.disconnect():
+                if not (yield from supervisor.child.end(deadline_in(self._runtime.timeout))):
+                    raise TimeoutExpired("the end of pasta", self._runtime.timeout)
         finally:
-            if supervisor is not None:
-                supervisor.streams.close()
-                supervisor.release()
             self.close_netns()
 
 
 def _id(program: str) -> str:
     return f"{lifecycle.new_id()}-{program}"
-
-
-def _of_host(
-    args: Sequence[str],
-    capabilities: Sequence[str],
-    *,
-    namespaces: Sequence[Mapping[str, str]] = (),
-    mounts: Sequence[Mapping[str, Any]] = (),
-) -> dict[str, Any]:
-    """The config of a program of the host, with the host's files, that keeps only these capabilities."""
-    return {
-        "ociVersion": "1.2.0",
-        "process": {
-            "args": list(args),
-            "cwd": "/",
-            "user": {"uid": 0, "gid": 0},
-            "env": [f"PATH={TOOLS}"],
-            "noNewPrivileges": True,
-            "capabilities": {kind: list(capabilities) for kind in ("bounding", "effective", "permitted")},
-        },
-        "root": {"path": "/"},
-        "mounts": list(mounts),
-        "linux": {"namespaces": [{"type": "mount"}, *namespaces]},
-    }
 
 
 def create(
@@ -206,15 +250,17 @@ def create(
     :param net: what the bundle's config has been made for.
     :raises OcirtError: the container could not be created. Nothing of it remains.
     """
-    life = yield from Lifecycle.create(runtime, bundle, id, streams, pass_fds, flags)
-    if isinstance(net, Net):
-        try:
-            assert life.supervisor is not None
-            life.network = connection = Connection(net, life.supervisor)
-            yield from connection.open()
-        except BaseException:
-            yield from life.delete(True)
-            raise
+    if not isinstance(net, Net):
+        life = yield from Lifecycle.create(runtime, bundle, id, streams, pass_fds, flags)
+        return life
+    connection = Connection(net, runtime, id)
+    try:
+        connection.lead(bundle)
+        life = yield from Lifecycle.create(runtime, bundle, id, streams, pass_fds, flags)
+    except BaseException:
+        yield from connection.end()
+        raise
+    life.network = connection
     return life
 
 
@@ -230,8 +276,7 @@ def run(
     output: Output,
     flags: Flags,
 ) -> Operation[tuple[Begin | None, End, tuple[str, ...]]]:
-    """Run a container from its creation to its removal. One with a :class:`Net` is created first and then started, because
-    it must be connected in between.
+    """Run a container from its creation to its removal.
 
     :param net: what the bundle's config has been made for.
     :returns: how its process began and ended, and what was refused.
@@ -241,28 +286,12 @@ def run(
     if not isinstance(net, Net):
         begin, end = yield from lifecycle.run(runtime, bundle, id, streams, pass_fds, input, timeout, output, flags)
         return begin, end, ()
-    deadline = deadline_in(timeout)
-    life = yield from create(net, runtime, bundle, id, streams, pass_fds, replace(flags, remove=True))
-    is_removed = False
+    connection = Connection(net, runtime, id)
     try:
-        yield from life.start()
-        assert life.supervisor is not None and life.supervisor.began is not None
-        assert isinstance(life.network, Connection)
-        began = replace(life.supervisor.began, clock=time.monotonic_ns())
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        try:
-            end = yield from lifecycle.communicate(life.supervisor, input, left, output)
-        except TimeoutExpired as error:
-            assert timeout is not None
-            raise TimeoutExpired(f"container {id}", timeout, error.stdout, error.stderr) from None
-        life.network.disconnect()  # pasta ends while nft looks
-        denied = yield from life.network.refused()
-        yield from life.network.close()
-        is_removed = True  # by its supervisor
-        return began, end, denied
+        connection.lead(bundle)
+        begin, end = yield from lifecycle.run(runtime, bundle, id, streams, pass_fds, input, timeout, output, flags)
+        connection.disconnect()  # pasta ends while nft looks
+        denied = yield from connection.refused()
+        return begin, end, denied
     finally:
-        if is_removed:
-            life.let_go()
-        else:
-            yield from life.delete(True)
-        streams.close()
+        yield from connection.end()

@@ -1,5 +1,6 @@
-"""How the library gets at a container's files: the runtime lends it the place for what the container writes, with the
-root in it, before the program starts (``org.ocirt.rootfs.receiver``). The library puts files there, and answers.
+"""How the library gets at what belongs to a container before its program starts. The runtime lends it the place for what
+the container writes, with the root in it (``org.ocirt.rootfs.receiver``): the library puts files there, and answers. It
+also lends the network namespace (``org.ocirt.network.receiver``): the library connects it, and answers.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from .children import Child
 from .runtime import Runtime
@@ -18,16 +20,39 @@ from .waiting import Operation, Wait
 GO_ON = b"\n"
 
 
+class Lending(Protocol):
+    """A part of what the library does while the executable makes a container."""
+
+    def lend(self, child: Child, deadline: float | None) -> Operation[bool]:
+        """Do it, or wait for it. If the executable, ``child``, ends, it has failed before.
+
+        :returns: False if the deadline came first.
+        """
+
+    def go_on(self) -> bool:
+        """Do what is possible without waiting. Errors are kept for :meth:`lend`.
+
+        :returns: is all done?
+        """
+
+    def close(self) -> None:
+        """Give up. An executable that waits for the answer then fails."""
+
+
 class Lender:
     """A unix socket in the runtime's directory, to which the executable connects once.
 
     :param receive: gets the descriptors, which belong to it, and puts the files there.
     :param count: how many descriptors the executable lends.
+    :param answers: does the executable get its answer when ``receive`` returns? Otherwise by :meth:`answer`.
     :ivar path: of the socket. Only this user can reach it.
     """
 
-    def __init__(self, runtime: Runtime, receive: Callable[[Sequence[int]], None], count: int = 1) -> None:
+    def __init__(
+        self, runtime: Runtime, receive: Callable[[Sequence[int]], None], count: int = 1, answers: bool = True
+    ) -> None:
         os.makedirs(runtime.root, 0o700, exist_ok=True)
+        self._answers = answers
         self._receive: Callable[[Sequence[int]], None] | None = receive
         self._count = count
         self._lock, self._lent = threading.Lock(), list[int]()
@@ -50,11 +75,14 @@ class Lender:
         """Remove the socket. An executable that waits for the answer then fails."""
         with self._lock:
             self._close()
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._peer is not None:
+            self._peer.close()
 
     def _close(self) -> None:
         self._socket.close()
-        if self._peer is not None:
-            self._peer.close()
         while self._lent:
             os.close(self._lent.pop())
         self._receive = None  # the files end with who has received them
@@ -70,6 +98,7 @@ class Lender:
         :param child: the executable. If it ends, it has failed before.
         :returns: False if the deadline came first.
         """
+        is_done = False
         try:
             while not self.go_on():
                 with child.watched() as end:
@@ -82,10 +111,19 @@ class Lender:
                     break
             if self._failure is not None:
                 raise self._failure
-            return True
+            is_done = True
         finally:
             self._failure = None  # its traceback has this frame, which refers to this object
-            self.close()
+            if not is_done:
+                self.close()
+        return True
+
+    def answer(self) -> None:
+        """Let the executable go on."""
+        with self._lock, suppress(OSError):  # the executable has ended
+            if self._peer is not None:
+                self._peer.send(GO_ON)
+                self._peer.close()
 
     def go_on(self) -> bool:
         """Do what is possible without waiting. Errors are kept for :meth:`lend`.
@@ -101,6 +139,8 @@ class Lender:
                 self._failure, done = error, True
             if done:
                 self._close()
+                if self._answers or self._failure is not None:
+                    self._hang_up()
             return done
 
     def _take(self) -> bool:
@@ -118,6 +158,7 @@ class Lender:
         lent, self._lent = self._lent, []
         assert self._receive is not None
         self._receive(lent)
-        with suppress(BrokenPipeError):
-            self._peer.send(GO_ON)
+        if self._answers:
+            with suppress(BrokenPipeError):
+                self._peer.send(GO_ON)
         return True

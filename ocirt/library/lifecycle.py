@@ -18,7 +18,7 @@ from ..failures import TimeoutExpired
 from ..model.request import checked_id
 from . import arguments, limits, pidfd, report, submounts
 from .children import Child
-from .lending import Lender
+from .lending import Lending
 from .program import Program
 from .report import Begin, End
 from .runtime import Runtime
@@ -109,7 +109,7 @@ class Bundle:
     :ivar config: config.json as a memfd; ``None`` if the directory has a config.json, and after :meth:`close`.
     :ivar args: the command line in a config that is a dict.
     :ivar resources: ``linux.resources`` in such a config.
-    :ivar lender: gets the container's files before its program starts, if the config says so.
+    :ivar lenders: what this process does while the executable makes the container, in this order.
     :raises RequestError: neither is given, or what is given cannot be used.
     """
 
@@ -117,7 +117,7 @@ class Bundle:
         self.config: Descriptor | None = None
         self.args: Sequence[str] = ()
         self.resources: Mapping[str, Any] = {}
-        self.lender: Lender | None = None
+        self.lenders: list[Lending] = []
         for name, value in (("bundle", directory), ("rootfs", rootfs)):
             if value is not None and not isinstance(value, (str, os.PathLike)):
                 raise arguments.wrong(
@@ -172,8 +172,16 @@ class Bundle:
         """The same with ``new`` wherever the config, which is a dict, has ``old``."""
         assert self.config is not None
         found = copy(self)
+        found.lenders = [*self.lenders]
         found.config = memfd("config.json", contents(self.config).replace(old.encode(), new.encode()))
         return found
+
+    def annotate(self, name: str, value: str) -> None:
+        """Give the config, which is a dict, a further annotation."""
+        assert self.config is not None
+        members = json.loads(contents(self.config))
+        members["annotations"] = {**(members.get("annotations") or {}), name: value}
+        self.config = memfd("config.json", json.dumps(members).encode())
 
     def close(self) -> None:
         """Let config.json go."""
@@ -227,7 +235,7 @@ def supervise(
     if bundle.config is not None:
         words[1:1] = ["--rootfs-annotations", "--hardening-annotations"]
     given = limits.options(flags.limits)
-    return Supervisor(runtime, id, words, streams, pass_fds, bundle.config, given, bundle.lender, late=flags.late)
+    return Supervisor(runtime, id, words, streams, pass_fds, bundle.config, given, bundle.lenders, late=flags.late)
 
 
 def pass_on_warnings(supervisor: Supervisor) -> None:
@@ -362,7 +370,7 @@ class Network(Protocol):
 
     def refused(self) -> Operation[tuple[str, ...]]: ...
 
-    def close(self) -> Operation[None]: ...
+    def end(self) -> Operation[None]: ...
 
 
 class Lifecycle:
@@ -508,7 +516,7 @@ class Lifecycle:
         if self.supervisor is not None and not (yield from self.supervisor.end(deadline_in(self.runtime.timeout))):
             raise TimeoutExpired(f"the end of {self.id}", self.runtime.timeout)
         if self.network is not None:
-            yield from self.network.close()
+            yield from self.network.end()
         self.let_go()
 
     def refused(self) -> Operation[tuple[str, ...]]:

@@ -14,13 +14,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import HostError, RequestError
+from ..descriptor import Descriptor
+from ..errors import HostError, RequestError, reason
 from .arguments import wrong
 
 if TYPE_CHECKING:  # ipaddress is imported when a list is read: most containers have none
     from ipaddress import IPv4Network, IPv6Network
 
 TOOLS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+TUN = "/dev/net/tun"
+"""The device by which pasta makes an interface in the network namespace. Everybody may open it on most hosts."""
 TABLE = "ocirt"
 PROTOCOLS = ("tcp", "udp")
 PORT_MAX = (1 << 16) - 1
@@ -163,7 +166,7 @@ def pasta(net: Net, netns: str, ready: str) -> list[str]:
         *("--foreground", "--quiet", "--config-net", "--no-map-gw", "--runas", "0", "--pid", ready),
         *([] if has_ipv6 else ["--ipv4-only"]),
         *("--tcp-ports", ports, "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"),
-        *("--netns-only", "--netns", netns),
+        *("--netns-only", "--no-netns-quit", "--netns", netns),
     ]
 
 
@@ -197,11 +200,13 @@ def applied(net: Networking, config: Mapping[str, Any] | None) -> dict[str, Any]
 
 def _ruled(net: Net, config: dict[str, Any]) -> dict[str, Any]:
     """The config with the hook that loads the rules, before any other."""
-    if os.geteuid() != 0:
-        raise HostError("net", "ocirt.Net needs root's rights; without them use net='none' or net='host'")
     for kind, names in ((config.get("process") or {}).get("capabilities") or {}).items():
         check_harmless(f"process.capabilities.{kind}", names or ())
     tool("pasta", "passt")
+    try:
+        Descriptor(os.open, TUN, os.O_RDWR | os.O_CLOEXEC).close()
+    except OSError as error:
+        raise HostError("net", f"{TUN}: {reason(error)}: pasta needs it to connect a container") from None
     load = {"path": tool("nft", "nftables"), "args": ["nft", rules(net)]}
     hooks = dict(config.get("hooks") or {})
     hooks["createContainer"] = [load, *(hooks.get("createContainer") or [])]

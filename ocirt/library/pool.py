@@ -70,6 +70,7 @@ class Waiting:
     :ivar program: the writing end of the pipe for a warm interpreter's program; ``None`` in a cold pool.
     :ivar ready: the reading end of the pipe on which a warm interpreter says that it waits; ``None`` in a cold pool.
     :ivar session: the container's files, in a pool of a sandbox.
+    :ivar connection: its network, if that is an :class:`ocirt.Net`.
     :ivar is_renewed: has the supervisor's first container run a program?
     """
 
@@ -77,10 +78,12 @@ class Waiting:
         self,
         supervisor: Supervisor,
         session: Session | None,
+        connection: Connection | None,
         program: Descriptor | None = None,
         ready: Descriptor | None = None,
     ) -> None:
         self.supervisor, self.session, self.program, self.ready = supervisor, session, program, ready
+        self.connection = connection
         self._lock, self._says_ready = threading.Lock(), False
         self.is_renewed = False
 
@@ -94,6 +97,9 @@ class Waiting:
         self.program = self.ready = None
         self.supervisor.streams.close()
         self.supervisor.release()
+        if self.connection is not None:
+            self.connection.close()
+            self.connection.close_netns()
 
     def close_program(self) -> None:
         """Close the pipe, whose end is the end of the program."""
@@ -113,9 +119,10 @@ class Waiting:
         """Put the files of a sandbox into the container, if that is possible without waiting. In a warm one, what the first
         program has written must not count as a change of the second.
         """
-        lender = self.supervisor.lender
-        if lender is not None and (self.ready is None or self.says_ready(wait=is_ready(self.ready.fileno()))):
-            lender.go_on()
+        is_taken = True if self.connection is None else self.connection.take_netns()
+        if is_taken and (self.ready is None or self.says_ready(wait=is_ready(self.ready.fileno()))):
+            for each in self.supervisor.lenders:
+                each.go_on()
 
     def has_ended(self) -> bool:
         self.supervisor.take()
@@ -128,8 +135,7 @@ class Reserve:
     :param config: what they are made from, a config or a sandbox; each gets its own cgroup beneath
         ``linux.cgroupsPath``, if that is given.
     :param size: how many wait.
-    :param net: what the config has been made for. A container with a :class:`ocirt.Net` is connected when its program
-        starts.
+    :param net: what the config has been made for.
     :param warm: the command line of the first program of a warm interpreter, ``[python, "-c", CODE]``; ``None``: cold.
     :ivar resources: ``linux.resources`` of each container.
     :raises RequestError: an argument cannot be used.
@@ -210,11 +216,14 @@ class Reserve:
         self.check()
         id = lifecycle.new_id()
         bundle, session = self._bundle(id)
+        connection = self._connection(id)
         try:
+            if connection is not None:
+                connection.lead(bundle)
             if self.warm is None:
                 streams, flags = Streams.open(None, None, None), replace(self.flags, late=True, remove=True, renew=True)
                 supervisor = lifecycle.supervise("create", self.runtime, bundle, id, streams, (), flags)
-                waiting = Waiting(supervisor, session)
+                waiting = Waiting(supervisor, session, connection)
             else:
                 streams, program, ready = Streams.open(PIPE, PIPE, PIPE), Descriptor.pipe(), Descriptor.pipe()
                 theirs = (
@@ -222,11 +231,25 @@ class Reserve:
                     ready[1].fileno(),
                 )  # this function keeps them open until the process has them
                 supervisor = lifecycle.supervise("run", self.runtime, bundle, id, streams, theirs, self.flags)
-                waiting = Waiting(supervisor, session, program[1], ready[0])
+                waiting = Waiting(supervisor, session, connection, program[1], ready[0])
             waiting.supervisor.start()
             return waiting
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
         finally:
             bundle.close()
+
+    def _connection(self, id: str) -> Connection | None:
+        """The network of a container. A cold one is connected when it is made: it runs nothing before its program. The
+        first program of a warm one reaches nothing, and a published port can be one container's alone: these are
+        connected when their program starts.
+        """
+        if not isinstance(self.net, Net):
+            return None
+        begins_early = self.warm is None and not self.net.publish
+        return Connection(self.net, self.runtime, id, begins_early=begins_early, is_awaited=False)
 
     def check(self) -> None:
         """:raises OcirtError: the pool is closed, or belongs to another process."""
@@ -350,6 +373,8 @@ class Reserve:
         """Leave the container to its supervisor, which kills it if it has not ended, and removes it."""
         waiting.close()
         self._leaving.append(waiting.supervisor)
+        if waiting.connection is not None:
+            self._leaving += waiting.connection.disconnect()
 
     def program(self, args: Sequence[str], env: Mapping[str, str] | None, cwd: str | None) -> tuple[bytes, bytes]:
         """What the supervisor gets (:meth:`.program.Program.message`), or nothing and what a warm interpreter reads.
@@ -396,11 +421,11 @@ class Reserve:
             raise TimeoutExpired("a container of the pool", timeout) from None
         supervisor = waiting.supervisor
         began = time.monotonic_ns()
-        connection: Connection | None = None
+        connection = waiting.connection
         try:
-            if isinstance(self.net, Net):
-                connection = Connection(self.net, supervisor)
-                yield from connection.open()
+            if connection is not None and not (yield from connection.lend(supervisor.child, deadline)):
+                assert timeout is not None
+                raise TimeoutExpired("pasta, which connects the container", timeout)
             if waiting.program is None:
                 supervisor.streams = Streams.open(PIPE, stdout, stderr)
                 supervisor.send_program(message, lifecycle.memfd("program", program))
@@ -421,8 +446,8 @@ class Reserve:
         finally:
             if not self.put_back(waiting):
                 self.give_up(waiting)
-            if connection is not None:
-                yield from connection.close()
+            if connection is not None and not connection.begins_early:  # the next one may publish the same port
+                yield from connection.end()
 
     def close(self) -> Operation[None]:
         """Remove all containers that wait, and wait until those that ran are removed."""

@@ -115,7 +115,7 @@ class Session:
         except BaseException:
             lender.close()
             raise
-        bundle.lender = lender
+        bundle.lenders.append(lender)
         return bundle
 
     @property

@@ -26,7 +26,7 @@ from ..errors import OcirtError
 from ..failures import InstallationError, TimeoutExpired
 from . import pidfd, report
 from .children import Child
-from .lending import Lender
+from .lending import Lending
 from .report import Begin, End
 from .runtime import Runtime
 from .streams import Streams
@@ -65,7 +65,7 @@ class Supervisor:
     :ivar id: of the container.
     :ivar streams: those of the process.
     :ivar child: the process that supervises.
-    :ivar lender: gets the container's files before its program starts; ``None`` if nobody does.
+    :ivar lenders: what this process does while the executable makes the container, in this order.
     :ivar began: the supervised process, once it exists.
     :ivar started: the same process, once it runs the program that :meth:`send_program` has brought.
     :ivar pidfd: of the supervised process; ``None`` before it exists, and if it ended too early. This object closes it.
@@ -83,7 +83,7 @@ class Supervisor:
         pass_fds: Sequence[int] = (),
         config: Descriptor | None = None,
         options: Sequence[str] = (),
-        lender: Lender | None = None,
+        lenders: Sequence[Lending] = (),
         late: bool = False,
     ) -> None:
         """:param words: the verb and its arguments, without the flags that this class adds.
@@ -104,7 +104,7 @@ class Supervisor:
         self._status: Descriptor | socket.SocketType | None = None
         self._late = late
         self._words, self._pass_fds, self._config, self._options = words, pass_fds, config, options
-        self.child, self.lender = Child(), lender
+        self.child, self.lenders = Child(), lenders
         _all.add(self)
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
@@ -134,14 +134,15 @@ class Supervisor:
             self.streams.given_away()
 
     def lend(self, deadline: float | None) -> Operation[bool]:
-        """Let the lender put files into the container, if there is one. A supervisor that fails before that has ended then.
+        """Let the lenders get what the executable lends, and put files into the container. A supervisor that fails before
+        that has ended then.
 
         :returns: False if the deadline came first.
         """
-        if self.lender is None:
-            return True
-        in_time = yield from self.lender.lend(self.child, deadline)
-        return in_time
+        for each in self.lenders:
+            if not (yield from each.lend(self.child, deadline)):
+                return False
+        return True
 
     def begin(self, deadline: float | None = None) -> Operation[None]:
         """Start the supervisor, unless it has been started, and wait until the supervised process exists.
@@ -259,8 +260,8 @@ class Supervisor:
         """
         with self._lock:
             self._close()
-        if self.lender is not None:
-            self.lender.close()
+        for each in self.lenders:
+            each.close()
 
     def _close(self) -> None:
         if self._status is not None:

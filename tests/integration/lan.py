@@ -51,6 +51,19 @@ exit $status
 """
 
 
-def on_lan(*command):
-    """The command line that runs this command on such a network. The host's loopback has a server on port 9000."""
-    return ["unshare", "--net", "env", f"SERVER={SERVER}", f"NAMES={NAMES}", "sh", "-c", LAN, "sh", *map(str, command)]
+DEVICES = """
+mount -t tmpfs -o mode=755 tmpfs /dev/net
+mknod -m 666 /dev/net/tun c 10 200
+mount -t devpts -o newinstance,ptmxmode=666 devpts /dev/pts
+"""
+"""Lets users make interfaces in their network namespaces, and terminals, as most hosts do."""
+
+
+def on_lan(*command, devices=""):
+    """The command line that runs this command on such a network. The host's loopback has a server on port 9000.
+
+    :param devices: DEVICES if the command is a user's.
+    """
+    own = ["--net", *(["--mount", "--propagation", "private"] if devices else [])]
+    servers = ["env", f"SERVER={SERVER}", f"NAMES={NAMES}"]
+    return ["unshare", *own, *servers, "sh", "-c", devices + LAN, "sh", *map(str, command)]

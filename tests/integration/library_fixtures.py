@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from ocirt import Container
-from tests.integration.harness import AS_USER, LIMIT, TREE
+from tests.integration import lan
+from tests.integration.harness import AS_USER, LIMIT, TREE, UID
 from tests.integration.library import children, config_for, descriptors
 
 AS_OTHER = """
@@ -29,15 +30,22 @@ runtime, image = ocirt.Runtime(**json.loads(sys.argv[1])), sys.argv[2]
 """
 
 
-def run_as_user(user, program):
-    """A program that uses the library, run by a user without root's rights, with that user's installed package."""
+def run_as_user(user, program, on_lan=False):
+    """A program that uses the library, run by a user without root's rights, with that user's installed package.
+
+    :param on_lan: on the network of tests/integration/lan.py, which only root can make?
+    """
     prefix = user.executable.parent.parent
     version = next((prefix / "lib").iterdir()).name
     path = prefix / "program.py"
     site = prefix / "lib" / version / "site-packages"
     path.write_text(AS_OTHER.format(site=str(site), root=str(user.root)) + textwrap.dedent(program))
     first = (prefix / "bin/ocirt-python").read_text().splitlines()[0].removeprefix("#!")
-    return subprocess.run([first, "-I", path], cwd="/", capture_output=True, text=True, timeout=LIMIT * 2, **AS_USER)
+    command, more = [first, "-I", path], AS_USER
+    if on_lan:
+        as_user = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"]
+        command, more = lan.on_lan(*as_user, *command, devices=lan.DEVICES), {}
+    return subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=LIMIT * 2, **more)
 
 
 @pytest.fixture(autouse=True)

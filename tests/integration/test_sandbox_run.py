@@ -244,7 +244,7 @@ def test_config_and_plan_say_what_happens(sandbox):
     config = box.config(["ls"])
     assert config["process"]["user"]["uid"] == 1000 and config["process"]["args"] == ["ls"]
     assert config["linux"]["resources"]["memory"]["limit"] == 32 << 20
-    assert "OpenScratch" in box.plan(["ls"]) and "LendScratch" in box.plan()
+    assert "OpenScratch" in box.plan(["ls"]) and "Lend" in box.plan()
 
 
 def test_an_image_gives_its_environment_and_layers(image, runtime, tmp_path):

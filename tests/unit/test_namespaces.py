@@ -5,7 +5,7 @@ import pytest
 from ocirt.errors import ConfigError, HostError
 from ocirt.plan.steps import EVENTS
 from tests.unit import plans
-from tests.unit.plans import config, host, names, no_cgroups, plan, shown, steps, v2
+from tests.unit.plans import config, host, names, no_cgroups, plan, shown, steps, v2, values
 
 MAP = [{"containerID": 0, "hostID": 100000, "size": 65536}]
 SPAWNED, MAPPED = EVENTS.index("spawned"), EVENTS.index("mapped")
@@ -368,3 +368,46 @@ def test_names_that_cannot_be(members, message):
 def test_the_session_keyring():
     assert shown(plan(config()), "init", "NewKeyring") == [("NewKeyring", {"name": "_ses.c1"})]
     assert "NewKeyring" not in names(plan(config(), no_new_keyring="1"), "init")
+
+
+RECEIVER, LATER = "org.ocirt.network.receiver", "org.ocirt.network.later"
+
+
+def lent(members, **notes):
+    return plan({**members, "annotations": {RECEIVER: "/socket", **notes}}, no_cgroups(), rootfs_annotations="1")
+
+
+def test_the_runtime_lends_the_network_namespace_that_it_makes():
+    made = lent(spaces("network", "mount", "pid"))
+    order = names(made, "host")
+    assert order.index("OpenSocket") < order.index("TakeNetwork") < order.index("Lend") < order.index("Commit")
+    assert "Lend" not in names(made, "init") and [values(each)["waits"] for each in steps(made, "host", "Lend")] == [
+        0,
+        1,
+    ]
+
+
+def test_init_lends_the_network_namespace_of_its_user_namespace():
+    """Before the mounts: whoever gets it may work beside init."""
+    made = lent(user("user", "network", "mount", "pid"))
+    order = names(made, "init")
+    assert order.index("Unshare") < order.index("Lend") < order.index("OpenRootfs")
+    assert shown(made, "init", "OpenNamespace")[0][1]["path"] == "/proc/self/ns/net"
+    host = names(made, "host")
+    assert host.index("OpenSocket") < host.index("Spawn") and [
+        values(each)["waits"] for each in steps(made, "host", "Lend")
+    ] == [1]
+
+
+def test_a_network_namespace_that_is_connected_later():
+    made = lent(spaces("network", "mount", "pid"), **{LATER: "1"})
+    assert [values(each)["waits"] for each in steps(made, "host", "Lend")] == [0]
+
+
+def test_a_network_namespace_that_nobody_may_get():
+    members = {**spaces("network", "mount"), "annotations": {RECEIVER: "/socket"}}
+    found = plan(members, no_cgroups())
+    message = f'annotations["{RECEIVER}"] has no effect: it works only with --rootfs-annotations'
+    assert "Lend" not in names(found, "host") and shown(found, "host", "Warn") == [("Warn", {"message": message})]
+    with pytest.raises(ConfigError, match="found a socket, expected a new network namespace, which it gets"):
+        lent(spaces("mount", "pid"))

@@ -476,7 +476,7 @@ def test_a_tmpfs_for_changes():
     overlay = values(steps(made, "init", "OverlayRootfs")[0])
     assert (overlay["lower"], overlay["path"]) == (["/a", "/b"], "merged")
     assert overlay["options"][:2] == ["upperdir=0/upper", "workdir=0/work"]
-    assert "LendScratch" not in names(made, "host")
+    assert "Lend" not in names(made, "host")
 
 
 def test_a_directory_for_changes():
@@ -489,8 +489,8 @@ def test_a_directory_for_changes():
 def test_the_place_is_lent_while_init_waits():
     made = on_scratch({SIZE: "4096", RECEIVER: "/socket"})
     host = names(made, "host")
-    assert host.index("OpenSocket") < host.index("Spawn") < host.index("LendScratch") < host.index("Commit")
-    assert [values(each)["waits"] for each in steps(made, "host", "LendScratch")] == [1]
+    assert host.index("OpenSocket") < host.index("Spawn") < host.index("Lend") < host.index("Commit")
+    assert [values(each)["waits"] for each in steps(made, "host", "Lend")] == [1]
     assert not fault_of(made)
 
 
@@ -499,8 +499,8 @@ def test_a_receiver_that_comes_later_gets_the_root_too():
     made = on_scratch({SIZE: "4096", RECEIVER: "/socket", LATER: "1"})
     init, host = names(made, "init"), names(made, "host")
     assert init.index("OverlayRootfs") < init.index("CloneTree") < init.index("PivotRoot")
-    assert [values(each)["waits"] for each in steps(made, "host", "LendScratch")] == [0, 0]
-    assert host.count("LendScratch") == 2 and not fault_of(made)
+    assert [values(each)["waits"] for each in steps(made, "host", "Lend")] == [0, 0]
+    assert host.count("Lend") == 2 and not fault_of(made)
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,9 @@ int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
   return send_to_peer(r, r->fds[s->fd], "pidfd", r->child.pidfd);
 }
 
-int do_lend_scratch(struct run *r, const struct step_lend_scratch *s) {
+int do_lend(struct run *r, const struct step_lend *s) {
   char answer;
-  int socket = r->fds[s->fd], error = send_to_peer(r, socket, "scratch", r->fds[s->lent]);
+  int socket = r->fds[s->fd], error = NUMBER(lent) < 0 ? 0 : send_to_peer(r, socket, "lent", r->fds[s->lent]);
   if (error || !s->waits) return error;
   if (r->container->ends >= 0 && wait_or_end(r->container, socket)) return ended_by_signal(r);
   long n = sys_read(socket, &answer, sizeof answer);

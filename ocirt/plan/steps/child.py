@@ -5,7 +5,7 @@ from .base import NONE, Step
 
 class OpenSocket(Step):
     """Connect to the unix stream socket ``path`` (``--console-socket``, ``--pidfd-socket``,
-    ``org.ocirt.rootfs.receiver``)."""
+    ``org.ocirt.rootfs.receiver``, ``org.ocirt.network.receiver``)."""
 
     sections = ("host",)
     fields = {"fd": "fills", "path": "text"}
@@ -77,13 +77,14 @@ class SendPidfd(Step):
     sentence = "send the pidfd of init"
 
 
-class LendScratch(Step):
-    """Send the descriptor in ``lent`` over the socket in ``fd`` (``org.ocirt.rootfs.receiver``), and with ``waits`` 1 wait
-    for the byte with which the receiver says that it has put its files there."""
+class Lend(Step):
+    """Send the descriptor in ``lent``, if it is one, over the socket in ``fd``: what OpenScratch has made
+    (``org.ocirt.rootfs.receiver``), or the network namespace (``org.ocirt.network.receiver``). With ``waits`` 1 wait for
+    the byte with which the receiver says that it has put its files there, or has connected the namespace."""
 
-    sections = ("host",)
+    sections = ("host", "init")
     fields = {"fd": "fd", "lent": "fd", "waits": "number"}
-    sentence = "let the receiver fill what OpenScratch has made"
+    sentence = "lend the receiver a descriptor"
 
 
 class PreparePidFile(Step):

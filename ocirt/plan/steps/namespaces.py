@@ -7,7 +7,7 @@ class OpenNamespace(Step):
     """Open the namespace file ``path`` into ``fd`` and check that it is of kind ``kind`` (a CLONE_NEW*
     flag)."""
 
-    sections = ("host",)
+    sections = ("host", "init")
     fields = {"fd": "fills", "path": "text", "kind": "number"}
     sentence = "open namespace {path}"
 
