@@ -88,6 +88,19 @@ given = dict(config=config, rootfs={rootfs!r}, runtime=runtime)
 described = dict(rootfs={rootfs!r}, runtime=runtime, cgroup={parent!r})
 {program}
 """
+CONNECTING = """
+def connecting():
+    found, own = [], os.readlink("/proc/self/ns/net")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/comm") as name:
+                if name.read().startswith("past") and os.readlink(f"/proc/{pid}/ns/net") == own:
+                    found.append(pid)
+        except OSError:  # it has ended, or is not ours to look at
+            continue
+    return found
+"""
+"""The processes of pasta on the host of the program, which has a network namespace of its own."""
 OF_USER = """
 import json, os, select, subprocess, time
 unlimited = dict(memory=None, processes=None, cpus=None)
@@ -111,7 +124,7 @@ def on_a_lan(runtime, with_python):
             cgroup=cgroups_path("network"),
             parent=cgroups_path("sandboxes"),
             rootfs=str(with_python),
-            program=textwrap.dedent(program),
+            program=CONNECTING + textwrap.dedent(program),
         )
         done = subprocess.run(on_lan(sys.executable, "-c", text), capture_output=True, text=True, timeout=LIMIT)
         assert done.returncode == 0, done
@@ -128,14 +141,18 @@ def users_lan(user, with_python, tmp_path):
     (bare / "usr").mkdir()
 
     def run(program, inside=INSIDE):
-        text = OF_USER.format(inside=inside, rootfs=str(with_python), bare=str(bare)) + textwrap.dedent(program)
+        text = (
+            OF_USER.format(inside=inside, rootfs=str(with_python), bare=str(bare))
+            + CONNECTING
+            + textwrap.dedent(program)
+        )
         done = run_as_user(user, text, on_lan=True)
         assert done.returncode == 0, done
         end = time.monotonic() + 20
         while (left := processes_of_user()) and time.monotonic() < end:
             time.sleep(0.05)
         assert left == []
-        assert not user.root.exists() or os.listdir(user.root) == []
+        assert user.ids() == []
         return json.loads(done.stdout)
 
     return run
@@ -300,12 +317,50 @@ def test_a_sandbox(on_any_lan):
         given.pop("config")
         with ocirt.Pool(config, **given, net=net, size=1) as pool:
             found += [look(pool.run(program)), look(pool.run(program))]
+        with ocirt.Pool(ocirt.Sandbox(**described), size=2) as pool:
+            found += [look(pool.run(program)), look(pool.run(program))]
         with ocirt.Pool(config, **given, net=net, size=1, warm=["python3", "-c", "import socket"]) as pool:
             found += [look(pool.run(program))]
         print(json.dumps(found))
         """
     )
-    assert len(found) == 7 and all(each == found[0] for each in found) and len(found[0]) == 5
+    assert len(found) == 9 and all(each == found[0] for each in found) and len(found[0]) == 5
+
+
+def test_a_pool_that_publishes_a_port(on_any_lan):
+    """One container after the other has the port, and the others wait without a connection."""
+    found = on_any_lan(
+        """
+        import socket, threading
+        found = []
+        def ask():
+            end = time.monotonic() + 20
+            while time.monotonic() < end:
+                try:
+                    with socket.create_connection(("127.0.0.1", 8070), 10) as connection:
+                        if data := connection.recv(9):
+                            return found.append(data.decode())
+                except OSError:
+                    pass
+                time.sleep(0.02)
+        with ocirt.Pool(config, rootfs=given["rootfs"], runtime=runtime, net=ocirt.Net(publish={8070: 8080}), size=2) as pool:
+            for number in "12":
+                asking = threading.Thread(target=ask)
+                asking.start()
+                pool.run([*config["process"]["args"], number], check=True)
+                asking.join()
+        print(json.dumps([found, connecting()]))
+        """,
+        """
+import socket, sys
+server = socket.create_server(("0.0.0.0", 8080))
+connection = server.accept()[0]
+connection.sendall(sys.argv[1].encode())
+connection.shutdown(socket.SHUT_WR)
+connection.recv(1)
+""",
+    )
+    assert found == [["1", "2"], []]
 
 
 def test_more_than_the_rules_remember(on_a_lan):
@@ -433,6 +488,56 @@ def test_a_killed_caller_leaves_nothing(on_any_lan, ocirt):
         "import time; time.sleep(60)",
     )
     assert len(pids) == 2 and (left, holders) == ([], [])
+
+
+def test_processes_that_a_program_leaves_behind(on_any_lan, ocirt):
+    """End with it, and so does what connects them."""
+    found = on_any_lan(
+        f"""
+        result = ocirt.run(**given, net=ocirt.Net(allow={ALLOW}), timeout=60)
+        print(json.dumps([result.returncode, sorted(os.listdir(runtime.root)), connecting()]))
+        """,
+        """
+import os, time
+for _ in range(3):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for fd in range(3):
+                os.close(fd)
+            time.sleep(600)
+        os._exit(0)
+""",
+    )
+    assert found == [0, [], []] and ocirt.ids() == []
+
+
+def test_a_caller_that_is_killed_at_any_moment_leaves_nothing(on_any_lan):
+    """While the namespace is lent, while pasta starts, and while the program runs."""
+    left = on_any_lan(
+        """
+        os.makedirs(runtime.root, exist_ok=True)
+        def left():
+            names = os.listdir(runtime.root)
+            for name in names:
+                if name.startswith(","):  # a socket to which nothing had connected: a name, and no process
+                    os.unlink(f"{runtime.root}/{name}")
+            return [[name for name in names if not name.startswith(",")], connecting()]
+        for delay in (0.01, 0.03, 0.06, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.6, 1):
+            service = os.fork()
+            if service == 0:
+                ocirt.run(**given, net=ocirt.Net())
+            time.sleep(delay)
+            os.kill(service, 9)
+            os.waitpid(service, 0)
+        end = time.monotonic() + 30
+        while left() != [[], []] and time.monotonic() < end:
+            time.sleep(0.05)
+        print(json.dumps(left()))
+        """,
+        "import time; time.sleep(60)",
+    )
+    assert left == [[], []]
 
 
 def test_a_published_port_is_the_loopbacks(on_any_lan):
