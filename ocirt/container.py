@@ -402,9 +402,10 @@ class Container(HasPipes):
     def _run(
         self, output: Output, program: Program, input: bytes | str, timeout: float | None, streams: Streams
     ) -> Result:
+        data, _ = encoded(input), deadline_in(timeout)  # what is wrong is an error before the process runs
         supervisor = drive(self._life.exec(program, (), streams, ()))
         try:
-            end = drive(lifecycle.communicate(supervisor, encoded(input), timeout, output))
+            end = drive(lifecycle.communicate(supervisor, data, timeout, output))
         finally:
             streams.close()
             supervisor.release()

@@ -404,9 +404,10 @@ class Container(HasPipes):
     async def _run(
         self, output: Output, program: Program, input: bytes | str, timeout: float | None, streams: Streams
     ) -> Result:
+        data, _ = encoded(input), deadline_in(timeout)  # what is wrong is an error before the process runs
         supervisor = await drive(self._life.exec(program, (), streams, ()))
         try:
-            end = await drive(lifecycle.communicate(supervisor, encoded(input), timeout, output))
+            end = await drive(lifecycle.communicate(supervisor, data, timeout, output))
         finally:
             streams.close()
             supervisor.release()

@@ -152,9 +152,7 @@ class Description:
         self.timeout = None if timeout is None else arguments.seconds("timeout", timeout)
         self.limits, self.readonly = checked(limits), readonly
         self._image, self.layers = _image(rootfs)
-        self.disk = arguments.size("disk", disk)
-        if not self.disk:
-            raise arguments.wrong("disk", disk, "1 byte or more")
+        self.disk = arguments.size("disk", disk, 1)
         self.disk_in = None if disk_in is None else os.path.realpath(disk_in)
         self._user = with_group("user", user) if os.geteuid() == 0 else (0, 0)
         self._given: dict[str, Any] = {
@@ -167,13 +165,13 @@ class Description:
             "landlock": landlock,
             "coresched": coresched,
         }
-        self._cgroup = cgroup
+        self._cgroup = None if cgroup is None else arguments.cgroup("cgroup", cgroup)
         inside = self._image.get("config") or {}
         self._env = _env(inside.get("Env") or ()) | arguments.variables("env", env)
         self._cwd = (inside.get("WorkingDir") or "/tmp") if cwd is None else arguments.directory("cwd", cwd)
         self._default = [*(inside.get("Entrypoint") or ()), *(inside.get("Cmd") or ())] or ["sh"]
         self.base: object = None
-        self.content: dict[str, bytes | str] = {}
+        self.content: dict[str, bytes] = {}
         self.binds: dict[str, Bind] = {}
         self.copies: dict[str, tuple[str, ...]] = {}
         self._take(files or {})
@@ -196,7 +194,7 @@ class Description:
                     raise arguments.wrong(name, value, f"a directory of the host; {source} is none")
                 self.copies[path] = (source,)
             elif isinstance(value, (bytes, str)):
-                self.content[path] = value
+                self.content[path] = arguments.content(name, value)
             else:
                 raise arguments.wrong(name, value, "bytes, text, ocirt.Bind(...) or ocirt.Copy(...)")
 
@@ -311,7 +309,7 @@ class Description:
 
 def _image(rootfs: str | os.PathLike[str] | HasLayers) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """The image's config, and the directories of the root file system, the topmost first."""
-    if isinstance(rootfs, (str, os.PathLike)):
+    if isinstance(rootfs, (str, os.PathLike)) and os.fspath(rootfs):  # "" would be the current directory
         path = os.path.realpath(rootfs)
         if not os.path.isdir(path):
             raise ConfigError("root.path", path, "an existing directory with a root file system")

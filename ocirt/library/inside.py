@@ -21,6 +21,7 @@ from errno import EAGAIN, ELOOP, EXDEV
 from ..errors import reason
 from ..failures import FileError
 from .arguments import Size, size
+from .arguments import content as checked_content
 from .remove import remove_beneath
 
 SYS_OPENAT2 = 437
@@ -185,7 +186,7 @@ class Files:
         """
         path = absolute(path)
         folder, name = posixpath.split(path)
-        content = data.encode() if isinstance(data, str) else data
+        content = checked_content("data", data)
         with told(path, "write"):
             directory = self._make(folder)
             try:

@@ -119,7 +119,7 @@ class Bundle:
         self.resources: Mapping[str, Any] = {}
         self.lenders: list[Lending] = []
         for name, value in (("bundle", directory), ("rootfs", rootfs)):
-            if value is not None and not isinstance(value, (str, os.PathLike)):
+            if value is not None and not (isinstance(value, (str, os.PathLike)) and os.fspath(value)):
                 raise arguments.wrong(
                     name, value, "a directory (a command is run by config=ocirt.sandbox([...]), rootfs=...)"
                 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..result import Result
 from ..why import explain
+from .arguments import content
 from .kernel_log import forbidden_call
 from .report import Begin, End
 from .streams import Output
@@ -70,4 +71,5 @@ def _limit(resources: Mapping[str, Any], name: str) -> int:
 
 
 def encoded(input: bytes | str) -> bytes:
-    return input.encode() if isinstance(input, str) else input
+    """:raises RequestError: it is neither bytes nor text."""
+    return content("input", input)

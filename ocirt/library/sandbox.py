@@ -9,7 +9,8 @@ from functools import cache
 from typing import Any
 
 from ..errors import RequestError
-from .arguments import Size, count, directory, optional_size, seconds, size, variables, words, wrong
+from .arguments import Size, count, directory, optional_size, processors, size, variables, words, wrong
+from .arguments import cgroup as checked_cgroup
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODY = 65534
@@ -91,9 +92,9 @@ def sandbox(
     :raises RequestError: an argument cannot be used: a command in one text, for example, or a wrong size.
     """
     env, program = variables("env", env), words("args", args)
-    scratch, memory = size("scratch", scratch), optional_size("memory", memory)
-    processes = None if processes is None else count("processes", processes)
-    cpus = None if cpus is None else seconds("cpus", cpus)
+    scratch, memory = size("scratch", scratch, 1), optional_size("memory", memory, 1)
+    processes = None if processes is None else count("processes", processes, 1)
+    cpus = None if cpus is None else processors("cpus", cpus)
     files, cwd = count("files", files), directory("cwd", cwd)
     uid, gid = count("uid", uid), count("gid", gid)
     rootless = os.geteuid() != 0
@@ -114,7 +115,7 @@ def sandbox(
     if not rootless:
         linux["resources"]["devices"] = [{"allow": False, "access": "rwm"}]  # a user namespace allows no device nodes
     if cgroup is not None:
-        linux["cgroupsPath"] = cgroup
+        linux["cgroupsPath"] = checked_cgroup("cgroup", cgroup)
     annotations = hardening(landlock, coresched)
     return {
         "ociVersion": "1.2.0",
@@ -167,7 +168,7 @@ def hardening(landlock: Sequence[str], coresched: bool) -> dict[str, str]:
 
     :raises RequestError: ``landlock`` is no list of words.
     """
-    found = {LANDLOCK: " ".join(words("landlock", landlock))} if landlock else {}
+    found = {LANDLOCK: " ".join(words("landlock", landlock, "a list of words"))} if landlock else {}
     if coresched:
         found[CORESCHED] = "1"
     return found

@@ -11,6 +11,7 @@ import tty
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from errno import EIO
+from inspect import iscoroutinefunction
 from typing import IO, Protocol
 
 from ..descriptor import Descriptor
@@ -175,6 +176,9 @@ class Lines:
     """Calls a function with each line of the outputs, without its end. What is no UTF-8 becomes U+FFFD."""
 
     def __init__(self, call: Callable[[str], object]) -> None:
+        """:raises RequestError: ``call`` cannot be called, or is an async function, for which nobody would wait."""
+        if not callable(call) or iscoroutinefunction(call):
+            raise wrong("on_output", call, "a function that is not async: it is called with each line")
         self._call, self._rest = call, {1: b"", 2: b""}
 
     def add(self, number: int, data: bytes) -> None:

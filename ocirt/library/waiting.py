@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from ..errors import RequestError
+
 Value = TypeVar("Value")
+POLL_SECONDS_MAX = 24 * 60 * 60
+"""poll(2) takes milliseconds in an int, which is 24 days; a longer wait is several of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +66,22 @@ def _poll(wait: Wait) -> Ready:
     poll = select.poll()
     for fd, mask in wait.fds.items():
         poll.register(fd, mask)
-    left = wait.left()
-    # Round up: a wait that ended just before its deadline would begin again.
-    return dict(poll.poll(None if left is None else left * 1000 + 1))
+    while True:
+        left = wait.left()
+        is_last = left is None or left < POLL_SECONDS_MAX
+        # Round up: a wait that ended just before its deadline would begin again.
+        ready = dict(poll.poll(None if left is None else min(left, POLL_SECONDS_MAX) * 1000 + 1))
+        if ready or is_last:
+            return ready
 
 
 def deadline_in(seconds: float | None) -> float | None:
-    """The moment ``seconds`` from now, in seconds of the monotonic clock; ``None`` for ``None``."""
-    return None if seconds is None else time.monotonic() + seconds
+    """The moment ``seconds`` from now, in seconds of the monotonic clock; ``None`` for ``None``.
+
+    :raises RequestError: it is no number.
+    """
+    if seconds is None:
+        return None
+    if not isinstance(seconds, (int, float)) or seconds != seconds:  # the last is NaN
+        raise RequestError(f"timeout: found {seconds!r}, expected a number of seconds", "timeout")
+    return time.monotonic() + seconds

@@ -1,12 +1,15 @@
 """The parts of the library that need no container."""
 
+import asyncio
 import errno
 import json
+import math
 import os
 import pickle
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +18,7 @@ import pytest
 import ocirt
 from ocirt import errors, failures, result
 from ocirt.compile import compile
-from ocirt.library import arguments, limits, report, submounts
+from ocirt.library import arguments, eventloop, limits, report, submounts, waiting
 from ocirt.library.children import _above
 from ocirt.library.lifecycle import Bundle, contents, exec_flags
 from ocirt.library.program import Program
@@ -328,6 +331,11 @@ def test_output_is_limited():
 
 # ---- what is asked for wrongly ----
 
+
+async def asynchronous(line):
+    raise AssertionError(line)
+
+
 WRONG = [
     (
         lambda: ocirt.sandbox("ls -l"),
@@ -348,6 +356,48 @@ WRONG = [
     (lambda: ocirt.sandbox(["ls"], scratch=True), "scratch: found True, expected a number of bytes"),
     (lambda: ocirt.sandbox(["ls"], cpus="1"), "cpus: found '1', expected a number above 0"),
     (lambda: ocirt.sandbox(["ls"], cpus=0), "cpus: found 0, expected a number above 0"),
+    (lambda: ocirt.sandbox(["ls"], memory=0), "memory: found 0, expected 1 byte or more"),
+    (lambda: ocirt.sandbox(["ls"], memory="0m"), "memory: found '0m', expected 1 byte or more"),
+    (lambda: ocirt.sandbox(["ls"], memory="9999999999g"), "memory: found '9999999999g', expected at most 4611686018"),
+    (lambda: ocirt.sandbox(["ls"], scratch=0), "scratch: found 0, expected 1 byte or more"),
+    (lambda: ocirt.sandbox(["ls"], processes=0), "processes: found 0, expected 1 or more"),
+    (lambda: ocirt.sandbox(["ls"], cpus=math.inf), "cpus: found inf, expected at most 1048576; None sets no limit"),
+    (lambda: ocirt.sandbox(["ls"], cpus=1e9), "cpus: found 1000000000.0, expected at most 1048576"),
+    (lambda: ocirt.sandbox(["ls"], cpus=math.nan), "cpus: found nan, expected a number above 0"),
+    (lambda: ocirt.sandbox(["ls"], cgroup=""), "cgroup: found '', expected the path of a cgroup"),
+    (lambda: ocirt.sandbox(["ls"], cgroup=5), "cgroup: found 5, expected the path of a cgroup"),
+    (
+        lambda: ocirt.sandbox(["ls"], landlock="read:/"),
+        "landlock: found 'read:/', expected a list of words: ['read:/']",
+    ),
+    (lambda: ocirt.Sandbox(""), "rootfs: found '', expected an ocirt.Image, or a directory"),
+    (lambda: ocirt.Sandbox("/", memory=0), "memory: found 0, expected 1 byte or more"),
+    (lambda: ocirt.Sandbox("/", disk=0), "disk: found 0, expected 1 byte or more"),
+    (lambda: ocirt.Sandbox("/", cgroup=""), "cgroup: found '', expected the path of a cgroup"),
+    (
+        lambda: ocirt.Sandbox("/", files={"/a": "\udcff"}),
+        "files['/a']: found '\\udcff', expected text of whole Unicode characters, or bytes",
+    ),
+    (lambda: ocirt.run(""), "bundle: found '', expected a directory"),
+    (lambda: ocirt.run(config={}, rootfs=""), "rootfs: found '', expected a directory"),
+    (lambda: ocirt.run(config={}, rootfs="/", input=5), "input: found 5, expected bytes or text"),
+    (
+        lambda: ocirt.run(config={}, rootfs="/", input="\udcff"),
+        "input: found '\\udcff', expected text of whole Unicode characters, or bytes",
+    ),
+    (
+        lambda: ocirt.run(config={}, rootfs="/", timeout="5"),
+        "timeout: found '5', expected a number of seconds",
+    ),
+    (
+        lambda: ocirt.run(config={}, rootfs="/", timeout=math.nan),
+        "timeout: found nan, expected a number of seconds",
+    ),
+    (
+        lambda: ocirt.Sandbox("/").run(["ls"], on_output=asynchronous),
+        "on_output: found <function .*, expected a function that is not async",
+    ),
+    (lambda: ocirt.Sandbox("/").run(["ls"], on_output=5), "on_output: found 5, expected a function"),
     (lambda: ocirt.sandbox(["ls"], processes="9"), "processes: found '9', expected a whole number"),
     (lambda: ocirt.sandbox(["ls"], files=1.5), "files: found 1.5, expected a whole number"),
     (lambda: ocirt.sandbox(["ls"], env=["A=b"]), "env: found ['A=b'], expected a dict"),
@@ -421,6 +471,22 @@ def test_an_operation_is_driven():
 
     begin = time.monotonic()
     assert drive(operation()) == "value" and time.monotonic() - begin >= 0.01
+    os.close(reading), os.close(writing)
+
+
+@pytest.mark.parametrize("seconds", [3e6, 1e12, math.inf])
+@pytest.mark.parametrize("driver", [drive, lambda operation: asyncio.run(eventloop.drive(operation))])
+def test_a_wait_may_last_longer_than_poll_can(driver, seconds, monkeypatch):
+    """The kernel counts milliseconds in an int."""
+    monkeypatch.setattr(waiting, "POLL_SECONDS_MAX", 0.01)
+    reading, writing = os.pipe()
+
+    def operation():
+        ready = yield Wait({reading: 1}, deadline_in(seconds))
+        return ready
+
+    threading.Timer(0.1, os.write, (writing, b"x")).start()
+    assert driver(operation()) == {reading: 1}
     os.close(reading), os.close(writing)
 
 
