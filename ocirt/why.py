@@ -28,7 +28,7 @@ class Why:
     :ivar oom_kills: how many processes of the container the kernel has killed because memory ran out.
     :ivar memory_limit: bytes; 0 if it has no limit or nobody knows it. The same holds for the following.
     :ivar memory_peak: bytes.
-    :ivar pids_refused: how often the limit of processes has refused a new one.
+    :ivar pids_refused: how often the limit of processes has refused a new one, if the program has not succeeded.
     :ivar pids_limit: that limit.
     :ivar disk_limit: the bytes that programs may write, if they have written so many.
     :ivar system_call: the system call that the kernel's log names.
@@ -91,7 +91,8 @@ def explain(
         parts += f"; the kernel has killed {what} of the container because memory ran out"
         parts += f" ({', '.join(memory)})" * bool(memory)
     if pids_refused:
-        parts += f"; the limit of processes{f' ({pids_limit})' * bool(pids_limit)} has refused a new one {pids_refused} times"
+        often = "once" if pids_refused == 1 else f"{pids_refused} times"
+        parts += f"; the limit of processes{f' ({pids_limit})' * bool(pids_limit)} has refused a new one {often}"
     parts += f"; its disk is full (limit {disk_limit} bytes)" * bool(disk_limit)
     return Why(
         kind,

@@ -263,6 +263,7 @@ class Snapshot:
         """Sandboxes like the one that the snapshot is of, each of which begins with its files.
 
         :param count: how many.
+        :raises OcirtError: the snapshot has been closed.
         """
         return forks(self._sandbox, self._layers, count)
 

@@ -203,12 +203,12 @@ class _Level:
         node = self.upper.find(name, place)
         return None if node is None else Entry(path, node)
 
-    def compared(self, name: str, path: str) -> Entry | None:
+    def compared(self, name: str, path: str, with_times: bool) -> Entry | None:
         """The entry of ``name`` in an upper directory, ``None`` if neither that nor the layers below have it."""
         (part,) = self.upper.parts
         node = part.find(name)
         if node is not None and not part.hides(node):
-            return Entry(path, node, _difference(node, self.below, name))
+            return Entry(path, node, _difference(node, self.below, name, with_times))
         if node is not None:
             os.close(node.fd)
         elif not self.hides:
@@ -235,12 +235,13 @@ class _Level:
             raise
 
 
-def walk(upper: Merged, below: Merged | None = None) -> Iterator[Entry]:
+def walk(upper: Merged, below: Merged | None = None, *, with_times: bool = True) -> Iterator[Entry]:
     """The files of a tree, each directory before what is in it, in the order of the bytes of their names.
 
     :param upper: the root of the tree. ``upper`` and ``below`` belong to this function, which closes them.
     :param below: the root of the layers below, with which the tree is compared. Then ``upper`` is the upper directory
         alone, and the removed files are among the entries.
+    :param with_times: has a directory changed if its time alone has, because something in it was added or removed?
     :raises OcirtError: a directory cannot be read.
     """
     levels: list[_Level] = []
@@ -255,7 +256,7 @@ def walk(upper: Merged, below: Merged | None = None) -> Iterator[Entry]:
                 continue
             name, place = level.names.pop()
             path = join(level.path, name)
-            entry = level.entry(name, place, path) if below is None else level.compared(name, path)
+            entry = level.entry(name, place, path) if below is None else level.compared(name, path, with_times)
             if entry is None:
                 continue
             if entry.node is None:
@@ -300,7 +301,7 @@ def _is_there(below: Merged, name: str) -> bool:
     return True
 
 
-def _difference(node: Node, below: Merged, name: str) -> Kind | None:
+def _difference(node: Node, below: Merged, name: str, with_times: bool) -> Kind | None:
     """How a file of the upper directory differs from that of the layers below. The kernel copies a directory up if
     something in it changes, so a directory counts only if it is another one than below.
     """
@@ -310,8 +311,8 @@ def _difference(node: Node, below: Merged, name: str) -> Kind | None:
     with old:
         if not (node.is_directory and old.is_directory):
             return "changed"
-        times = node.status.st_mtime_ns, old.status.st_mtime_ns
-        return "changed" if times[0] != times[1] or _rights(node) != _rights(old) else None
+        is_later = with_times and node.status.st_mtime_ns != old.status.st_mtime_ns
+        return "changed" if is_later or _rights(node) != _rights(old) else None
 
 
 def _rights(node: Node) -> tuple[object, ...]:

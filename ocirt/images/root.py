@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import state_dir
-from ..compile.rootfs import LOWER, UPPER, split
+from ..compile.rootfs import LOWER, SCRATCH, SIZE, UPPER, split
 from ..created_with import created_with
 from ..errors import OcirtError, StateError, reason
 from ..model.host import Host
@@ -72,7 +72,16 @@ class Root:
         return walk(top, below)
 
     def files(self) -> Iterator[Entry]:
-        """All files of the root. What is mounted in the container is not among them."""
+        """All files of the root. What is mounted in the container is not among them.
+
+        :raises StateError: what the container has written lies where no path leads to it.
+        """
+        if self.upper is None and not self.annotations.keys().isdisjoint((SIZE, SCRATCH)):
+            raise StateError(
+                self.id,
+                "found a sandbox, whose changes only the process that made it can read, expected another container: an "
+                "archive of its root would lack them (an open sandbox has `files` and `changes`)",
+            )
         above = () if self.upper is None else (self.upper,)
         return walk(open_layers((*above, *self.lower), self.marks))
 

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 
-from ..errors import OcirtError
+from ..errors import OcirtError, reason
 from ..failures import FileError
 from ..images.layer_tar import Archive
 from ..images.node import shown
@@ -25,7 +25,8 @@ DIFF_MAX = 1 << 20
 
 class Changes:
     """What programs have added, changed and removed, as an iterator of :class:`Change` in the order of the paths of each
-    file system: first the root, then each ``Copy``. What ``files`` has put there counts only if a program has changed it.
+    file system: first the root, then each ``Copy``. What ``files`` has put there counts only if a program has changed it,
+    and a directory only if its owner, mode or attributes are others.
 
     Programs may have chosen every name and every content.
     """
@@ -54,7 +55,7 @@ class Changes:
         except OcirtError:
             upper.close()
             raise
-        for entry in walk(upper, below):
+        for entry in walk(upper, below, with_times=False):
             if entry.path and (entry.node is None or session.is_new(number, entry.path, entry.node.status)):
                 yield entry
 
@@ -91,7 +92,7 @@ class Changes:
 
         :param path: of the archive on the host.
         :param max_size: the most bytes of the archive.
-        :raises OcirtError: the archive would be larger, or a file cannot be in it.
+        :raises OcirtError: the archive would be larger, cannot be written, or cannot have a file.
         """
         archive = Archive(limit=size("max_size", max_size))
         temporary = f"{os.fspath(path)}.{os.urandom(4).hex()}"
@@ -100,9 +101,11 @@ class Changes:
                 for part in archive.layer(self._all()):
                     file.write(part)
             os.replace(temporary, path)
-        except BaseException:
-            with suppress(FileNotFoundError):
+        except BaseException as error:
+            with suppress(OSError):
                 os.unlink(temporary)
+            if isinstance(error, OSError):
+                raise OcirtError(f"save {os.fspath(path)}: {reason(error)}") from None
             raise
 
     def _all(self) -> Iterator[Entry]:

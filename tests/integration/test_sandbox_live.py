@@ -1,10 +1,11 @@
 """Open sandboxes: several commands in one container, snapshots and their forks."""
 
+import io
 import os
 
 import pytest
 
-from ocirt import PIPE, STDOUT, Copy, ProgramError, RequestError, Sandbox, TimeoutExpired
+from ocirt import PIPE, STDOUT, Copy, OcirtError, ProgramError, RequestError, Sandbox, StateError, TimeoutExpired
 from tests.integration.library_fixtures import nothing_left
 from tests.integration.sandboxes import describe
 
@@ -108,6 +109,39 @@ def test_a_shell_at_a_terminal(sandbox):
                 process.resize(24, 80)
         with pytest.raises(RequestError, match=r"terminal\[1\]: found 0"):
             live.exec(["true"], terminal=(24, 0))
+
+
+def test_what_a_killed_process_has_left_of_snapshots(sandbox, tmp_path):
+    """The next snapshot in the same place removes it, but none that somebody uses, and no directory of others."""
+    left, link = tmp_path / "ocirt-snapshot-left", tmp_path / "ocirt-snapshot-link"
+    (left / "0").mkdir(parents=True)
+    (left / "0/data").write_text("much")
+    link.symlink_to("/etc")
+    others = tmp_path / "ocirt-snapshot-others"
+    others.mkdir()
+    os.chown(others, 65534, 65534)
+    with sandbox().open() as live:
+        first = live.snapshot(tmp_path)
+        assert not left.exists() and link.is_symlink() and others.is_dir()
+        with live.snapshot(tmp_path):
+            assert first.fork()[0].run(["true"]).returncode == 0
+        first.close()
+        with pytest.raises(OcirtError, match="the snapshot has been closed"):
+            first.fork()
+        with pytest.raises(OcirtError, match="^snapshot in /nosuch: no such file or directory$"):
+            live.snapshot("/nosuch")
+    assert sorted(tmp_path.glob("ocirt-snapshot-*")) == [link, others]
+
+
+def test_the_root_of_a_sandbox_is_not_exported_without_its_changes(sandbox, ocirt):
+    """No path leads to them, so that an archive would lack them without a word."""
+    with sandbox().open() as live:
+        live.run(["sh", "-c", "echo x > /tmp/x"], check=True)
+        archive = io.BytesIO()
+        with pytest.raises(StateError, match="found a sandbox, whose changes only the process that made it can read"):
+            live.container.export(archive)
+        assert archive.getvalue() == b""
+        assert "found a sandbox, whose changes" in ocirt("export", live.container.id).err
 
 
 def test_forks_of_a_snapshot(sandbox, tmp_path):

@@ -97,6 +97,23 @@ def test_a_copy_changes_only_when_the_changes_are_applied(sandbox, repo):
     assert stat.S_IMODE((repo / "new/n").stat().st_mode) == 0o777
 
 
+def test_a_directory_has_not_changed_if_something_in_it_has(sandbox, image, runtime, repo, tmp_path):
+    """Its time alone has. An image of a distribution has /tmp as programs expect it, which the library leaves as it is."""
+    root = tmp_path / "image"
+    shutil.copytree(image, root, symlinks=True)
+    (root / "tmp").chmod(0o1777)
+    (repo / "sub").chmod(0o777)
+    box = describe(Sandbox, root, runtime, files={"/project": Copy(repo)})
+    result = box.run(["sh", "-c", "echo x > /tmp/x; echo y > /project/sub/y; rm /project/sub/kept"], check=True)
+    assert [(each.path, each.kind) for each in result.changes] == [
+        ("/tmp/x", "added"),
+        ("/project/sub/kept", "removed"),
+        ("/project/sub/y", "added"),
+    ]
+    (changed,) = box.run(["chmod", "700", "/root"], user=0, check=True).changes
+    assert (changed.path, changed.kind) == ("/root", "changed")
+
+
 def test_changes_are_saved_as_a_layer(sandbox, repo, tmp_path):
     result = sandbox(files={"/project": Copy(repo)}).run(["sh", "-c", "echo t > /tmp/t; rm /project/gone"], check=True)
     result.changes.save(tmp_path / "out.tar")
@@ -104,6 +121,8 @@ def test_changes_are_saved_as_a_layer(sandbox, repo, tmp_path):
         assert archive.getnames() == ["tmp/t", "project/.wh.gone"]
     with pytest.raises(library.OcirtError, match="bytes"):
         result.changes.save(tmp_path / "small.tar", max_size=100)
+    with pytest.raises(library.OcirtError, match="^save .*/nosuch/out.tar: no such file or directory$"):
+        result.changes.save(tmp_path / "nosuch/out.tar")
     assert not (tmp_path / "small.tar").exists() and not [name for name in os.listdir(tmp_path) if "small" in name]
 
 
