@@ -24,6 +24,7 @@ OVERLAYS, RECEIVER = "org.ocirt.rootfs.overlays", "org.ocirt.rootfs.receiver"
 LATER, REAP = "org.ocirt.rootfs.later", "org.ocirt.rootfs.reap"
 SCRATCH_BESIDE_DISK = 64 << 20
 """Bytes of /dev/shm, and of /tmp if the root is read-only, for a sandbox whose changes lie on disk."""
+EXPECTED = "an ocirt.Image, or a directory with a root file system"
 INITIAL_MAP = ["0", "0", "4294967295"]
 
 
@@ -309,13 +310,15 @@ class Description:
 
 def _image(rootfs: str | os.PathLike[str] | HasLayers) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """The image's config, and the directories of the root file system, the topmost first."""
-    if isinstance(rootfs, (str, os.PathLike)) and os.fspath(rootfs):  # "" would be the current directory
+    if isinstance(rootfs, (str, os.PathLike)):
+        if not os.fspath(rootfs):  # it would be the current directory
+            raise arguments.wrong("rootfs", rootfs, EXPECTED)
         path = os.path.realpath(rootfs)
         if not os.path.isdir(path):
             raise ConfigError("root.path", path, "an existing directory with a root file system")
         return {}, (path,)
     if not hasattr(rootfs, "layers"):
-        raise arguments.wrong("rootfs", rootfs, "an ocirt.Image, or a directory with a root file system")
+        raise arguments.wrong("rootfs", rootfs, EXPECTED)
     return rootfs.config, tuple(rootfs.layers)
 
 
