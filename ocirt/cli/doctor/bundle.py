@@ -13,7 +13,7 @@ from ...model.text import bound
 from ...plan.steps import Warn
 from ..packages import need
 from ..plan import CONSOLE_SOCKET, words
-from . import bundle_ids, bundle_kernel, bundle_limits, bundle_mounts, bundle_program
+from . import bundle_filesystems, bundle_ids, bundle_kernel, bundle_limits, bundle_mounts, bundle_program
 from .asked import Asked, place_in
 from .finding import Finding, fault, good, note
 
@@ -57,6 +57,7 @@ def examine(host: "Host", options: "Namespace", bundle: str, data: bytes) -> "It
         *bundle_ids.CHECKS,
         *bundle_limits.CHECKS,
         *bundle_mounts.CHECKS,
+        *bundle_filesystems.CHECKS,
         *bundle_kernel.CHECKS,
     ):
         yield from check(asked)

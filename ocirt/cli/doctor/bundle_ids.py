@@ -1,5 +1,7 @@
 """The ids that a config.json maps into its user namespace, and those that it needs there."""
 
+import os
+
 from .finding import Finding, fault
 from .users import mappable
 
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
 
 WITH_OWNER = ("devpts", "tmpfs")
 """File systems whose options ``uid`` and ``gid`` name an owner that the container has mapped."""
+ENTRIES_MAX = 340
+"""The entries that a map of ids takes (user_namespaces(7)). All of its text must be shorter than a page."""
 
 
 def _ids(asked: "Asked") -> "Iterator[Finding]":
@@ -70,4 +74,16 @@ def _overlaps(asked: "Asked") -> "Iterator[Finding]":
                     yield fault(f"linux.{name}[{index}]: {side} {following} is in linux.{name}[{before}], too")
 
 
-CHECKS = (_ids, _mapped, _overlaps)
+def _lengths(asked: "Asked") -> "Iterator[Finding]":
+    for name in ("uidMappings", "gidMappings") if asked.makes("user") else ():
+        entries, page = asked.linux.get(name, []), os.sysconf("SC_PAGE_SIZE")
+        size = sum([len(f"{each['containerID']} {each['hostID']} {each['size']}\n") for each in entries])
+        if len(entries) > ENTRIES_MAX:
+            yield fault(
+                f"linux.{name}: {len(entries)} entries, and the kernel takes {ENTRIES_MAX}", "join some of them"
+            )
+        elif size >= page:
+            yield fault(f"linux.{name}: a map of {size} bytes, and the kernel takes {page - 1}", "join some entries")
+
+
+CHECKS = (_ids, _mapped, _overlaps, _lengths)

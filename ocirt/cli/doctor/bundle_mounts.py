@@ -82,6 +82,8 @@ def _targets(asked: "Asked") -> "Iterator[Finding]":
         brings_directory = os.path.isdir(source) if is_bind(mount) else True
         is_plain = not any([destination.startswith(f"{above}/".replace("//", "/")) for above in covered])
         covered.append(destination)
+        if is_plain and place is None:
+            yield fault(f"{at}: links of the rootfs lead from {destination} in a circle", "name another directory")
         if not place or not is_plain or is_bind(mount) and not os.path.exists(source):
             continue
         above = place
