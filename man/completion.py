@@ -33,15 +33,18 @@ _ocirt_ids() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     [[ ${words[i]} != --root ]] || root=(--root "${words[i + 1]:-${words[i + 2]-}}")
   done
+  root=("${root[@]//[\\"\\'\\\\]/}")  # bash gives the words as they were typed
+  root=("${root[@]/#~\\//$HOME/}")
   compgen -W "$(ocirt "${root[@]}" list --quiet 2>/dev/null)" -- "$1"
 }
 """,
     "zsh": """\
 _ocirt_ids() {
   local -a ids root
-  local -a before=(${(z)LBUFFER})  # _arguments has taken the flags before the verb from $words
+  # _arguments has taken the flags before the verb from $words.
+  local -a before=(${(z)LBUFFER/ --root=/ --root })
   local at=${before[(I)--root]}
-  (( at == 0 )) || root=(--root "${(Q)before[at + 1]}")
+  (( at == 0 )) || root=(--root "${${(Q)before[at + 1]}/#\\~\\//$HOME/}")
   ids=(${(f)"$(ocirt $root list --quiet 2>/dev/null)"})
   _describe -t containers container ids
 }
@@ -51,13 +54,15 @@ function _ocirt_ids
   set -l words (commandline -opc | string replace -- --root= --root\\n)
   set -l root
   if set -l at (contains --index -- --root $words)
-    set root --root $words[(math $at + 1)]
+    set root --root (string replace --regex '^~/' "$HOME/" -- $words[(math $at + 1)])
   end
   ocirt $root list --quiet 2>/dev/null
 end
 """,
 }
 """A function for each shell that prints the ids of the containers."""
+ZSH_VALUE = re.compile(r"""^(  ["{]--[a-z-]+)(?=(?:,-\w\}")?\[.*\]:[^:]*:)""", re.MULTILINE)
+"""A flag with a value, as shtab writes it for zsh: with a = behind it, its value may be a part of the same word."""
 
 
 def add_flags(parser: argparse.ArgumentParser, flags: "Iterable[Flag]") -> None:
@@ -99,4 +104,5 @@ def parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     shell, output = sys.argv[1:]
-    Path(output).write_text(shtab.complete(parser(), shell, preamble=IDS))
+    written = shtab.complete(parser(), shell, preamble=IDS)
+    Path(output).write_text(ZSH_VALUE.sub(r"\1=", written) if shell == "zsh" else written)

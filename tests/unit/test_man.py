@@ -23,6 +23,7 @@ echo "$*" >>"${0%/*}/log"
 case "$*" in
   "list --quiet") printf 'alpha\\nbeta\\n' ;;
   "--root /r list --quiet") printf 'gamma\\n' ;;
+  "--root $HOME/states list --quiet") printf 'delta\\n' ;;
 esac
 """
 
@@ -111,6 +112,8 @@ LINES = {
     "ocirt exec -t al": ["alpha"],
     "ocirt --root /r start ": ["gamma"],
     "ocirt --root=/r start ": ["gamma"],
+    'ocirt --root "/r" start ': ["gamma"],
+    "ocirt --root ~/states start ": ["delta"],
     "ocirt kill alpha KI": ["KILL"],
     "ocirt cache ": ["clear", "explain", "list"],
     "ocirt cache explain /et": ["/etc"],
@@ -172,7 +175,14 @@ def test_zsh(complete, tmp_path):
 
     try:
         typed("fpath=($HOME/functions $fpath); autoload -U compinit; compinit -u -d $HOME/dump; PS1='> '\n", "\r> ")
-        for line in ("delete al\t", "--root /r exec -t gam\t", "kill alpha KIL\t", "val\t/et\t"):
+        for line in (
+            "delete al\t",
+            "--root /r exec -t gam\t",
+            "--root ~/states start del\t",
+            "--root=/r start ga\t",
+            "kill alpha KIL\t",
+            "val\t/et\t",
+        ):
             typed(f"ocirt {line}\n", "\r> ")
         os.write(main, b"exit\n")
         shell.wait(60)
@@ -181,4 +191,11 @@ def test_zsh(complete, tmp_path):
         shell.wait()
         os.close(main)
     called = [line for line in (tmp_path / "log").read_text().splitlines() if not line.endswith("list --quiet")]
-    assert called == ["delete alpha", "--root /r exec -t gamma", "kill alpha KILL", "validate /etc"]
+    assert called == [
+        "delete alpha",
+        "--root /r exec -t gamma",
+        f"--root {tmp_path}/states start delta",
+        "--root=/r start gamma",
+        "kill alpha KILL",
+        "validate /etc",
+    ]
