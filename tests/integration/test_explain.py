@@ -11,6 +11,8 @@ from tests.processor import SCMP_ARCH
 ERRNO, ALLOW, KILL = "SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_KILL_PROCESS"
 USED = ["mkdir", "mkdirat"]
 """By busybox's mkdir, one or the other."""
+CHANGES = ["chmod", "fchmodat"]
+"""The same of its chmod."""
 
 
 @pytest.fixture
@@ -127,3 +129,35 @@ def test_nothing_to_explain(ocirt, bundle, profiled, tmp_path):
     profiled("true", refusing(*USED, action="SCMP_ACT_NOTIFY") | {"listenerPath": "/x"})
     result = ocirt("run", "--record", tmp_path / "x", "--bundle", bundle, "c1")
     assert result.status == 1 and "expected a profile without an agent of its own" in said(result)
+
+
+def test_a_program_that_tries_many_times(ocirt, bundle, profiled):
+    """Each name is shown so often that a person sees what is wrong, and others still are."""
+    profiled("i=0; while [ $i -lt 60 ]; do mkdir /tmp/$i; i=$((i+1)); done; chmod 640 /etc", refusing(*USED, *CHANGES))
+    lines = [
+        line for line in said(ocirt("run", "--explain", "--bundle", bundle, "c1")).splitlines() if "seccomp" in line
+    ]
+    assert len([line for line in lines if "mkdir" in line and "fails: operation not permitted" in line]) == 50
+    assert "was refused more often, which is not shown" in lines[50] and "chmod" in lines[51] and len(lines) == 52
+
+
+def test_a_record_that_nobody_can_write_is_refused_before_the_run(ocirt, bundle, profiled, tmp_path):
+    profiled("mkdir /tmp/made", refusing("reboot"))
+    result = ocirt("run", "--record", tmp_path / "none/x", "--bundle", bundle, "c1")
+    assert result.status == 1 and f"--record {tmp_path}/none/x: no such file or directory" in said(result)
+    assert not (bundle.rootfs / "tmp/made").exists()
+
+
+def test_a_run_that_fails_leaves_the_earlier_record(ocirt, bundle, profiled, tmp_path):
+    profiled("true", refusing("reboot"))
+    recorded = tmp_path / "recorded.json"
+    ocirt.ok("run", "--record", recorded, "--bundle", bundle, "c1")
+    first = recorded.read_text()
+    bundle.args("/nothing").save()
+    assert ocirt("run", "--record", recorded, "--bundle", bundle, "c1").status == 1
+    assert recorded.read_text() == first and json.loads(first)["syscalls"]
+    bundle.shell("true").save()
+    ocirt.ok("run", "--record", recorded, "--bundle", bundle, "c1")
+    assert recorded.read_text() == first
+    piped = ocirt("run", "--record", "/dev/stdout", "--bundle", bundle, "c1")
+    assert json.loads(piped.out) == json.loads(first)

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 from binascii import b2a_base64
@@ -26,11 +27,15 @@ from .record import Recorder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from ...model.json import Members
     from ..parser import CommandLine
     from .agent import Call, Seen
 
 AT = "linux.seccomp"
+SHOWN = 50
+"""Refused system calls of one name that are shown: a program may try for ever."""
 OTHERS = ("explain", "record", "config")
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that this process gives to the child. Those of a terminal's keys reach the child by themselves."""
@@ -53,14 +58,15 @@ def run(line: "CommandLine") -> int:
     parse(data)  # finds what is not JSON or no config, and says where
     config: Members = json.loads(data)
     program = _program(config, flag)
-    recorder = Recorder(config.get("linux", {}).get("seccomp") or {}) if options.record else None
+    file = _opened(options.record) if options.record else None
+    recorder = Recorder(config.get("linux", {}).get("seccomp") or {}) if file else None
     seen = _Explainer(line, config).take if options.explain else _nothing
     with tempfile.TemporaryDirectory(prefix="ocirt-") as folder:
         status = _run(
             line, folder, config, program, filter.ASKING if recorder else filter.asking(program), seen, recorder
         )
-    if recorder:
-        _write(options.record, recorder.profile())
+    if recorder and file:
+        _write(file, recorder)
     return status
 
 
@@ -152,10 +158,10 @@ def _nothing(_: "Call") -> None:
 
 
 class _Explainer:
-    """Warns of each call that is refused, once for each caller's arguments."""
+    """Warns of each call that is refused, once for each caller's arguments, and SHOWN times for each name."""
 
     def __init__(self, line: "CommandLine", config: "Members") -> None:
-        self._log, self._said = line.log, set[str]()
+        self._log, self._said = line.log, dict[str, set[str]]()
         self._profile: Members = (config.get("linux") or {}).get("seccomp") or {}
 
     def take(self, call: "Call") -> None:
@@ -164,9 +170,12 @@ class _Explainer:
         shown = described(call.arch, call.number, call.arguments, call.pid)
         end = f"fails: {os.strerror(call.errno).lower()}" if call.errno else "ends the program (SIGKILL)"
         text = f"{self._place(call)}: {shown} {end}"
-        if text not in self._said:
-            self._said.add(text)
-            self._log.warning(text)
+        name = call_name(call.arch, call.number)
+        said = self._said.setdefault(name, set())
+        if text in said or len(said) > SHOWN:
+            return
+        said.add(text)
+        self._log.warning(text if len(said) <= SHOWN else f"{AT}: {name} was refused more often, which is not shown")
 
     def _place(self, call: "Call") -> str:
         """The JSON path that refuses a call: of the first rule for it that does not allow it, or the default action."""
@@ -177,10 +186,30 @@ class _Explainer:
         return f"{AT}.defaultAction"
 
 
-def _write(path: str, profile: "Members") -> None:
+def _opened(path: str) -> "TextIO":
+    """FILE, with what it holds. It is opened before the run, because nobody wants to run the program again for a name that
+    was wrong.
+
+    :raises OcirtError: nobody can write it.
+    """
     try:
-        with open(path, "w") as file:
-            json.dump(profile, file, indent=2)
-            file.write("\n")
+        return open(path, "a")
     except OSError as error:
         raise OcirtError(f"--record {path}: {reason(error)}") from None
+
+
+def _write(file: "TextIO", recorder: "Recorder") -> None:
+    """Write the profile instead of what FILE held, which stays if the program did not run.
+
+    :raises OcirtError: FILE cannot be written.
+    """
+    if not recorder.has_seen:
+        return
+    try:
+        with file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                file.truncate(0)
+            json.dump(recorder.profile(), file, indent=2)
+            file.write("\n")
+    except OSError as error:
+        raise OcirtError(f"--record {file.name}: {reason(error)}") from None

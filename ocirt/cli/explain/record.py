@@ -31,6 +31,11 @@ class Recorder:
         self._found: set[Key] = set()
         self._arches: set[str] = set()
 
+    @property
+    def has_seen(self) -> bool:
+        """Has the program made a system call?"""
+        return bool(self._arches)
+
     def take(self, call: "Call") -> None:
         if call.is_of_runtime:
             return
