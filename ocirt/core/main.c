@@ -88,7 +88,7 @@ static void begin_trace(struct request *q, size_t size) {
   }
   int unfit = error == -ENODEV || error == -EOPNOTSUPP || error == -ESPIPE;
   const char *advice =
-      error == -EEXIST    ? " (it holds something else: name a new file, or a record to append to)"
+      error == -EEXIST    ? " (it is another user's, or no record: name a new file, or a record to append to)"
       : error == -EUCLEAN ? " (it is a record that somebody has cut: name a new file, or a whole record)"
       : unfit ? " (no regular file, or its file system shares no memory: name one elsewhere, as in /run or /var/tmp)"
               : "";

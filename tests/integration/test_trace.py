@@ -408,7 +408,7 @@ def test_a_record_that_cannot_be_written(ocirt, bundle, tmp_path):
     for text in ("something else", "x" * 65536):
         foreign.write_text(text)
         message = ocirt.fails("create", "--bundle", bundle, "c1", options=["--trace", foreign])
-        assert f"--trace {foreign}: file exists (it holds something else: name a new file" in message
+        assert f"--trace {foreign}: file exists (it is another user's, or no record: name a new file" in message
         assert foreign.read_text() == text
     traced = Runtime(ocirt.executable, ocirt.root)
     traced.environment = {**os.environ, "OCIRT_TRACE": str(foreign)}

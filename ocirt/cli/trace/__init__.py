@@ -27,6 +27,8 @@ FORMATS: "dict[str, Callable[[list[Command]], str]]" = {
     "svg": to_svg,
 }
 """``--format``."""
+LARGEST = 1 << 30
+"""The bytes of a record, at most: those of 16,000 commands. A sparse file could be larger than memory."""
 
 
 def run(line: "CommandLine") -> None:
@@ -66,7 +68,7 @@ def run(line: "CommandLine") -> None:
 def _data(path: str) -> bytes:
     """The file's bytes, or only the first if it is no record: a device may have no end.
 
-    :raises RequestError: the file is a pipe.
+    :raises RequestError: the file is a pipe, or too large.
     :raises OSError: the file cannot be read.
     """
     # Nobody may have the other end of a pipe open.
@@ -77,6 +79,9 @@ def _data(path: str) -> bytes:
         if stat.S_ISFIFO(kind):
             raise RequestError(f"{path}: found a pipe, expected a file that ocirt --trace has written")
         data = file.read(len(MAGIC))
+        size = os.fstat(file.fileno()).st_size
+        if data == MAGIC and size > LARGEST:
+            raise RequestError(f"{path}: found {size} bytes, expected at most {LARGEST}: name a new file now and then")
         return data + file.read() if data == MAGIC else data
 
 

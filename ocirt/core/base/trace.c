@@ -45,12 +45,12 @@ static int map_part(int fd, size_t size, uint32_t page) {
 
 static int is_record(const void *beginning) { return !memcmp(beginning, RECORD_MAGIC, sizeof RECORD_MAGIC - 1); }
 
-// 0 for a record, and for an empty file; -EUCLEAN for a record that somebody has cut.
+// 0 for a record or an empty file of the caller's: another owner could read and cut it. -EUCLEAN for a cut record.
 static int foreign(int fd, const struct stat *st) {
-  char first[sizeof RECORD_MAGIC] = "";
-  if (!st->st_size) return 0;
+  char first[sizeof RECORD_MAGIC] = RECORD_MAGIC; // for an empty file
   sys4(SYS_pread64, fd, first, sizeof first, 0);
-  return !is_record(first) ? -EEXIST : st->st_size % (off_t)page_size() ? -EUCLEAN : 0;
+  if (st->st_uid != sys0(SYS_geteuid) || !is_record(first)) return -EEXIST;
+  return st->st_size % (off_t)page_size() ? -EUCLEAN : 0;
 }
 
 int trace_open(const char *path, size_t size) {
