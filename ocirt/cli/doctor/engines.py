@@ -6,6 +6,7 @@ import shutil
 import tomllib
 from glob import glob
 
+from ...errors import reason
 from ...model.json import value_at
 from .finding import Finding, good, note
 from .switch import CONTAINERD_FILE, DOCKER_FILE, PLUGINS, way
@@ -37,7 +38,8 @@ def examine(host: "Host") -> "Iterator[Finding]":
             switched = runtime is not None and is_ocirt(runtime)
             mend = "" if switched else way(engine, host, _podman_setting()[1] if engine == "podman" else None)
         except (OSError, ValueError) as error:
-            yield note(f"{engine}: its configuration cannot be read ({error})")
+            words = f"{error.filename}: {reason(error)}" if isinstance(error, OSError) else str(error)
+            yield note(f"{engine}: its configuration cannot be read: {words}")
             continue
         if switched:
             yield good(f"{engine} runs containers with ocirt ({runtime})")
@@ -59,6 +61,8 @@ def _toml(path: str) -> "dict[str, Any]":
             return tomllib.load(file)
     except FileNotFoundError:
         return {}
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _podman() -> str | None:
@@ -85,6 +89,8 @@ def _docker() -> str | None:
             settings = json.load(file)
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise ValueError(f"{DOCKER_FILE}: {error}") from None
     name = value_at(settings, "default-runtime")
     runtime = value_at(settings, "runtimes", str(name), "path") or name
     return None if runtime is None else str(runtime)
