@@ -307,3 +307,11 @@ def test_a_want_of_descriptors_is_told_as_such(ocirt, bundle):
         ), (descriptors, done)
         assert ocirt.ids() == [], descriptors
     assert done.returncode == 0 and descriptors > 10
+
+
+def test_debug_shows_what_kill_does(ocirt, bundle):
+    """Every verb says with --debug what it does; kill has no step of a program for a single process."""
+    ocirt.ok("create", "--bundle", bundle, "c1")
+    assert "level=debug" not in ocirt.ok("kill", "c1", "CONT").err
+    (line,) = ocirt.ok("kill", "c1", "CONT", options=["--debug"]).err.splitlines()
+    assert "level=debug" in line and "kill: send the signal to the container's first process" in line

@@ -110,12 +110,11 @@ int find_program(const struct request *q, const struct inputs *in, struct progra
   struct buffer path = {asked->place, sizeof asked->place, 0, 0};
   struct cache_directory d = {.fd = -1, .path = &path, .reason = {d.reason_data, sizeof d.reason_data, 0, 0}};
   struct lookup l = {0};
-  const char *boot = 0;
   int hit = -1; // nobody has looked
   asked->place[0] = d.reason_data[0] = 0;
   CLOSING int fd = find_cache_directory(q, &d);
   int is_lasting = fd >= 0 && !d.in_memory;
-  if (is_lasting) boot = boot_id();
+  const char *boot = is_lasting ? boot_id() : 0;
   write_request(&asked->request, q, in, boot);
   if (fd >= 0 && (asked->request.is_refused || !plain_id(q->arguments[0]) || (is_lasting && !boot)))
     put(&d.reason, "programs for this command line are not kept");

@@ -52,6 +52,7 @@ void verb_kill(struct request *q) {
   }
   if (asked && signal && !alive && c.program.base && strcmp(status, "creating")) end_verb(0);
   if (!alive) fail("container not running: %s is %s", c.id, status);
+  if (logging.debug) log_line("debug", "kill: send the signal to the container's first process (pidfd_send_signal)");
   TRACED("step", "pidfd_send_signal", name);
   int error = sys_pidfd_signal(c.pidfd, signal);
   if (error == -ESRCH) fail("container not running: %s: no such process", c.id);
