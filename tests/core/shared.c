@@ -106,8 +106,8 @@ long test_calls(const char **items, unsigned count, int pid, char *out) {
   static struct wire w;
   struct texts all = {items, count};
   dbus_calls(&w, "", &all, pid);
-  memcpy(out, w.data + 1, w.used - 1);
-  return w.bad ? -1 : (long)w.used - 1;
+  memcpy(out, w.data + 1, w.out.used - 1);
+  return w.out.full ? -1 : (long)w.out.used - 1;
 }
 
 // What is read from a socket, message by message: type, number and texts of each as lines.

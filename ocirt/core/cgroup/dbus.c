@@ -7,45 +7,30 @@
 #include <string.h>
 
 #include "base/socket.h"
-#include "base/text.h"
 #include "base/wait.h"
 
 enum { FIELD_MEMBER = 3, FIELD_ERROR_NAME, FIELD_REPLY_SERIAL };
 
 // ---- out ----
 
-static void put_raw(struct wire *w, const void *data, size_t size) {
-  if (size > sizeof w->data - w->used) {
-    w->bad = 1;
-    return;
-  }
-  memcpy(w->data + w->used, data, size);
-  w->used += (uint32_t)size;
-}
-
 static void pad(struct wire *w, uint32_t alignment) {
-  while ((w->used - w->start) % alignment && !w->bad)
-    put_raw(w, "", 1);
+  while ((w->out.used - w->start) % alignment && !w->out.full)
+    put_bytes(&w->out, "", 1);
 }
 
 // A number of `size` bytes, little endian as this processor has it.
 static void put_integer(struct wire *w, uint32_t size, uint64_t number) {
   pad(w, size);
-  put_raw(w, &number, size);
+  put_bytes(&w->out, (const char *)&number, size);
 }
 
 static void put_u32(struct wire *w, uint32_t number) { put_integer(w, sizeof number, number); }
 
-static void put_string(struct wire *w, const char *text) {
-  size_t size = strlen(text);
-  put_u32(w, (uint32_t)size);
-  put_raw(w, text, size + 1);
-}
-
-static void put_signature(struct wire *w, const char *text) {
-  uint8_t size = (uint8_t)strlen(text);
-  put_raw(w, &size, 1);
-  put_raw(w, text, size + 1u);
+// A text and its NUL, after its length in `size` bytes.
+static void put_text(struct wire *w, uint32_t size, const char *text) {
+  size_t length = strlen(text);
+  put_integer(w, size, length);
+  put_bytes(&w->out, text, length + 1);
 }
 
 // The items of all messages, and the next one to encode.
@@ -56,7 +41,7 @@ struct items {
 
 static const char *take_item(struct wire *w, struct items *items) {
   if (items->taken < items->texts->count) return items->texts->items[items->taken++];
-  w->bad = 1;
+  w->out.full = 1;
   return "";
 }
 
@@ -66,42 +51,42 @@ static uint64_t take_number(struct wire *w, struct items *items) {
   char *end;
   errno = 0;
   uint64_t number = strtoull(text, &end, 10);
-  if (end == text || *end || errno) w->bad = 1;
+  if (end == text || *end || errno) w->out.full = 1;
   return number;
 }
 
 // The padding before the first item does not count in the array's length.
 static void begin_array(struct wire *w, uint32_t alignment) {
   if (w->depth == COUNT(w->arrays)) {
-    w->bad = 1;
+    w->out.full = 1;
     return;
   }
   struct array *array = &w->arrays[w->depth++];
   put_u32(w, 0);
-  array->length_at = w->used - 4;
+  array->length_at = w->out.used - 4;
   pad(w, alignment);
-  array->begin = w->used;
+  array->begin = w->out.used;
 }
 
 static void end_array(struct wire *w) {
-  if (!w->depth) w->bad = 1;
-  if (w->bad) return;
+  if (!w->depth) w->out.full = 1;
+  if (w->out.full) return;
   const struct array *array = &w->arrays[--w->depth];
-  uint32_t length = w->used - array->begin;
+  uint32_t length = (uint32_t)(w->out.used - array->begin);
   memcpy(w->data + array->length_at, &length, sizeof length);
 }
 
 // Writes the size of the present message's body where its header has it.
 static void end_message(struct wire *w) {
-  uint32_t size = w->used - w->body;
-  if (w->serial && !w->bad) memcpy(w->data + w->start + 4, &size, sizeof size);
+  uint32_t size = (uint32_t)(w->out.used - w->body);
+  if (w->serial && !w->out.full) memcpy(w->data + w->start + 4, &size, sizeof size);
 }
 
 static void begin_message(struct wire *w, uint8_t flags) {
-  const uint8_t head[] = {'l', DBUS_CALL, flags, 1};
+  const char head[] = {'l', DBUS_CALL, (char)flags, 1};
   end_message(w);
-  w->start = w->used;
-  put_raw(w, head, sizeof head);
+  w->start = w->out.used;
+  put_bytes(&w->out, head, sizeof head);
   put_u32(w, 0);
   put_u32(w, ++w->serial);
 }
@@ -114,11 +99,9 @@ static void put_item(struct wire *w, struct items *items, int pid) {
     begin_message(w, (uint8_t)take_number(w, items));
     break;
   case 'h':
-    pad(w, 8);
-    w->body = w->used;
-    break;
   case '(':
     pad(w, 8);
+    if (*type == 'h') w->body = w->out.used;
     break;
   case 'a':
     begin_array(w, type[1] == '8' ? 8 : type[1] == '4' ? 4 : 1);
@@ -127,20 +110,14 @@ static void put_item(struct wire *w, struct items *items, int pid) {
     end_array(w);
     break;
   case 's':
-    put_string(w, take_item(w, items));
-    break;
   case 'g':
-    put_signature(w, take_item(w, items));
+    put_text(w, *type == 's' ? 4 : 1, take_item(w, items));
     break;
   case 'y':
-    put_integer(w, 1, take_number(w, items));
-    break;
   case 'b':
   case 'u':
-    put_u32(w, (uint32_t)take_number(w, items));
-    break;
   case 't':
-    put_integer(w, 8, take_number(w, items));
+    put_integer(w, *type == 'y' ? 1 : *type == 't' ? 8 : 4, take_number(w, items));
     break;
   case 'd': { // the first minus the second, at least 0
     uint64_t a = take_number(w, items), b = take_number(w, items);
@@ -151,17 +128,17 @@ static void put_item(struct wire *w, struct items *items, int pid) {
     put_u32(w, (uint32_t)pid);
     break;
   default:
-    w->bad = 1;
+    w->out.full = 1;
   }
 }
 
 void dbus_calls(struct wire *w, const char *greeting, const struct texts *items, int pid) {
   struct items left = {items, 0};
-  w->used = w->depth = w->serial = 0;
-  w->bad = 0;
-  put_raw(w, "", 1); // the protocol's first byte
-  put_raw(w, greeting, strlen(greeting));
-  while (left.taken < items->count && !w->bad)
+  w->out = (struct buffer){w->data, sizeof w->data, 0, 0};
+  w->depth = w->serial = 0;
+  put_bytes(&w->out, "", 1); // the protocol's first byte
+  put(&w->out, greeting);
+  while (left.taken < items->count && !w->out.full)
     put_item(w, &left, pid);
   end_message(w);
 }
@@ -176,14 +153,14 @@ static int check_peer(int socket) {
 }
 
 int dbus_open(struct dbus *d, const char *socket, const struct wire *w, int64_t seconds) {
-  if (w->bad) return -E2BIG;
+  if (w->out.full) return -E2BIG;
   CLOSING int fd = unix_socket(SOCK_STREAM, socket, strlen(socket), SYS_connect);
   if (fd < 0) return fd;
   int error = check_peer(fd);
-  for (uint32_t sent = 0; !error && sent < w->used;) {
-    long n = send_rights(fd, w->data + sent, w->used - sent, 0, 0);
+  for (size_t sent = 0; !error && sent < w->out.used;) {
+    long n = send_rights(fd, w->data + sent, w->out.used - sent, 0, 0);
     if (n < 0) error = n == -EAGAIN ? -ETIMEDOUT : (int)n;
-    sent += n > 0 ? (uint32_t)n : 0;
+    sent += n > 0 ? (size_t)n : 0;
   }
   if (error) return error;
   d->deadline = milliseconds() + seconds * 1000;

@@ -1,18 +1,21 @@
 // Calls to systemd over D-Bus, and its answers.
 #pragma once
+#include "base/text.h"
 #include "program/program.h"
 
 // An array that is being encoded: the offsets of its length and of its first item.
 struct array {
-  uint32_t length_at, begin;
+  size_t length_at, begin;
 };
 
-// The bytes to send: the authentication, then the messages. `start` and `body` are places in the present message.
+// The bytes to send: the authentication, then the messages. `out` is full, too, if the items make no message. `start`
+// and `body` are places in the present message.
 struct wire {
-  uint8_t data[32768];
-  uint32_t used, start, body, depth, serial;
+  struct buffer out;
+  char data[32768];
+  size_t start, body;
+  uint32_t depth, serial;
   struct array arrays[8];
-  int bad;
 };
 
 // A received message. `body` points into the connection's buffer, and is valid until the next message.

@@ -3,21 +3,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
-struct bound {
-  char *data;
-  size_t used, size;
-};
-
 // Appends a text and a NUL: 1, or 0 without room, which only an entry that ocirt has not written can cause.
-static int append(struct bound *b, struct span text) {
-  if (b->size - b->used < (size_t)text.size + 1) return 0;
-  if (text.size) memcpy(b->data + b->used, text.text, text.size);
-  b->data[b->used + text.size] = 0;
-  b->used += text.size + 1;
-  return 1;
+static int append(struct buffer *b, struct span text) {
+  put_bytes(b, text.text, text.size);
+  put_bytes(b, "", 1);
+  return !b->full;
 }
 
-static int bind_slot(const struct scan *s, struct reader *r, struct bound *b, uint32_t data_at, struct slot *slot) {
+static int bind_slot(const struct scan *s, struct reader *r, struct buffer *b, uint32_t data_at, struct slot *slot) {
   struct leaf value;
   int there = take_value(r, s, &value);
   uint8_t kind = take_byte(r), checks = take_byte(r);
@@ -57,7 +50,7 @@ static int64_t slots_of(struct span template, struct program_header *header) {
 }
 
 // Binds the slots of the program: their values go behind the template. The slots after them are only checked.
-static int bind_slots(const struct lookup *l, struct reader *r, struct bound *b, struct program_header *header,
+static int bind_slots(const struct lookup *l, struct reader *r, struct buffer *b, struct program_header *header,
     uint32_t count, uint32_t in_program) {
   for (uint32_t i = 0; i < count; i++) {
     struct slot slot;
@@ -85,7 +78,7 @@ int bind_program(const struct lookup *l, struct reader *r, struct program *progr
   char *data = mmap(0, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return 0;
   memcpy(data, template.text, template.size);
-  struct bound b = {data, template.size, capacity};
+  struct buffer b = {data, capacity, template.size, 0};
   if (bind_slots(l, r, &b, &header, count, (uint32_t)in_program) && !program_use(program, data, b.used)) return 1;
   munmap(data, capacity);
   return 0;

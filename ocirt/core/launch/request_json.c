@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/log.h"
 #include "base/need.h"
 #include "launch/descriptors.h"
 

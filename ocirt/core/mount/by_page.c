@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/mount.h>
 
-#include "base/log.h"
 #include "base/need.h"
 
 #define PLACE "mount" // the directory for the mount on a file system of its own

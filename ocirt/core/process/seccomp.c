@@ -65,9 +65,7 @@ static struct buffer process_state(struct run *r, const char *metadata, const ch
   if (!out.data) return out;
   format(&out, "{\"ociVersion\":%j,\"fds\":[\"seccompFd\"],\"pid\":%d", r->program->facts.oci_version, pid);
   if (*metadata) format(&out, ",\"metadata\":%j", metadata);
-  put(&out, ",\"state\":");
-  put_bytes(&out, state.data, state.used);
-  put(&out, "}");
+  format(&out, ",\"state\":%s}", state.data);
   return out;
 }
 

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/files.h"
-#include "base/log.h"
 #include "base/need.h"
 #include "build-id.h"
 

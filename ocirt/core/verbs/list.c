@@ -46,9 +46,7 @@ static void store(struct store *s, const char *data, size_t size) {
 
 static struct store output;
 
-static void print_bytes(const char *data, size_t size) { store(&output, data, size); }
-
-static void print(const char *text) { print_bytes(text, strlen(text)); }
+static void print(const char *text) { store(&output, text, strlen(text)); }
 
 // ---- a container ----
 
@@ -168,10 +166,10 @@ static void print_compact(struct span json) {
     if (*at == '"') in_string = !in_string;
     if (*at == '\\' && in_string) at++;
     if (in_string || skip_space(at, at + 1) == at) continue;
-    print_bytes(from, (size_t)(at - from));
+    store(&output, from, (size_t)(at - from));
     from = at + 1;
   }
-  print_bytes(from, (size_t)(end - from));
+  store(&output, from, (size_t)(end - from));
 }
 
 static void print_member(const char *name, struct span value) {
@@ -238,11 +236,9 @@ static void print_table(const struct list_table *t) {
   const char *cell = t->cells.data;
   for (unsigned column = 0; cell < t->cells.data + t->cells.used; column = (column + 1) % COLUMNS) {
     print(cell);
-    if (column == COLUMNS - 1)
-      print("\n");
-    else
-      for (size_t n = characters(cell); n < t->widths[column]; n++)
-        print_bytes(" ", 1);
+    for (size_t n = characters(cell); column < COLUMNS - 1 && n < t->widths[column]; n++)
+      print(" ");
+    if (column == COLUMNS - 1) print("\n");
     cell += strlen(cell) + 1;
   }
 }
