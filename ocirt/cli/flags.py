@@ -356,7 +356,7 @@ PYTHON = {
     "why": Verb(
         "ID",
         "print why a container ended",
-        Flag("format", "text (default) or json", "FORMAT", choices=("text", "json")),
+        Flag("format", "text (default) or json", "FORMAT", "f", choices=("text", "json")),
     ),
     "ps": Verb(
         "ID [PS OPTIONS...]",

@@ -27,7 +27,8 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 15.0, 60.0
 PART = 1 << 16
 """Bytes that are asked for at once: the client waits until it has them all."""
 ATTEMPTS = 4
-"""How often the rest of a blob is asked for, if the connection breaks."""
+"""How often the rest of a blob is asked for, if connections break that have brought nothing. A connection that has
+brought PART or more begins the count again: so a network that breaks often is slow, and no error."""
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PARTIAL, OK = 401, 403, 404, 206, 200
 BUSY, BROKEN = 429, 500
 RETRIED = (BUSY, BROKEN, 502, 503, 504)
@@ -142,7 +143,7 @@ class Registry:
         url = self.url(self.repository, "blobs", f"sha256:{hex_of(descriptor.digest)}")
         count, attempts = 0, ATTEMPTS
         while True:
-            attempts -= 1
+            attempts, begin = attempts - 1, count
             try:
                 with self._errors():
                     answer = self._get(url, {"Accept-Encoding": "identity"} | _from(count))
@@ -159,8 +160,11 @@ class Registry:
                         count += len(chunk)
                         yield chunk
             except _Broken as error:
-                if attempts <= 0:
-                    raise ImageError(str(error)) from None
+                if count - begin >= PART:
+                    attempts = ATTEMPTS
+                elif attempts <= 0:
+                    arrived = f"; {count} of {descriptor.size} bytes have arrived" * bool(count)
+                    raise ImageError(f"{error}{arrived}") from None
 
     def _get(self, url: str, headers: Mapping[str, str]) -> Any:
         answer = self._answer(url, "GET", headers)
@@ -201,8 +205,8 @@ class Registry:
             yield
         except requests.exceptions.SSLError as error:
             raise _Broken(
-                f"registry {self.host}: {self.name}: {_line(error)}; insecure=True (--insecure) accepts a registry with "
-                "an unknown certificate, or one that speaks HTTP"
+                f"registry {self.host}: {self.name}: {_line(error)}; insecure=True (pull --insecure, push --insecure) "
+                "accepts a registry with an unknown certificate, or one that speaks HTTP"
             ) from error
         except requests.exceptions.JSONDecodeError:  # the client itself reads only what gives it a token
             raise ImageError(f"registry {self.host}: the server that it names for tokens sends no JSON") from None

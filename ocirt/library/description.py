@@ -315,7 +315,7 @@ def _image(rootfs: str | os.PathLike[str] | HasLayers) -> tuple[Mapping[str, Any
             raise arguments.wrong("rootfs", rootfs, EXPECTED)
         path = os.path.realpath(rootfs)
         if not os.path.isdir(path):
-            raise ConfigError("root.path", path, "an existing directory with a root file system")
+            raise ConfigError("root.path", path, f"{EXPECTED}; ocirt.Image.find(NAME) has one by its name")
         return {}, (path,)
     if not hasattr(rootfs, "layers"):
         raise arguments.wrong("rootfs", rootfs, EXPECTED)

@@ -162,6 +162,22 @@ def test_a_broken_connection_goes_on(fake, pull):
     assert max(each.count for each in seen if each.phase == "pull") == max(each.size for each in seen)
 
 
+def test_a_connection_that_breaks_often_is_slow_and_no_error(fake, pull, monkeypatch):
+    """Each time something has arrived. If nothing has, the error says how much had."""
+    monkeypatch.setattr(client, "ATTEMPTS", 2)
+    fake.breaks, fake.after = 4, 70_000
+    assert files(pull(f"{fake.host}/tool:1")) == ["a", "b"]
+    assert fake.breaks == 0
+
+
+def test_a_connection_that_brings_nothing_is_given_up(fake, pull, monkeypatch):
+    monkeypatch.setattr(client, "ATTEMPTS", 2)
+    fake.breaks, fake.after = 1000, 100
+    with pytest.raises(ImageError, match="IncompleteRead"):
+        pull(f"{fake.host}/tool")
+    assert 1000 - fake.breaks == client.ATTEMPTS
+
+
 def test_a_registry_that_stops_in_the_middle(fake, pull, store):
     """Nothing counts, and the next pull fetches only what is missing."""
     fake.breaks, fake.ranges = 1000, False
@@ -241,7 +257,9 @@ def test_nobody_listens(pull):
 
 
 def test_http_needs_insecure(fake, pull):
-    with pytest.raises(ImageError, match="(?i)(ssl|wrong version).*; insecure=True .--insecure. accepts"):
+    with pytest.raises(
+        ImageError, match="(?i)(ssl|wrong version).*; insecure=True .pull --insecure, push --insecure. accepts"
+    ):
         pull(f"{fake.host}/tool", insecure=False)
     assert fake.connections == 1  # what speaks no TLS does not begin to
 

@@ -22,7 +22,7 @@ def kept(ocirt, bundle, script, *flags):
 
 
 def why(ocirt):
-    return json.loads(ocirt.ok("why", "--format", "json", "c1").out)
+    return json.loads(ocirt.ok("why", "-f", "json", "c1").out)
 
 
 def test_exit_status(ocirt, bundle):
