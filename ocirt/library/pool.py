@@ -492,9 +492,11 @@ def _communicate(supervisor: Supervisor, input: bytes, output: Output, deadline:
 
     :returns: False if the time was up.
     """
-    with supervisor.child.watched() as child:
-        until = child if supervisor.pidfd is None else supervisor.pidfd
-        in_time = yield from transfer(supervisor.streams.ours, input, until, output, deadline)
+    if supervisor.pidfd is None:
+        with supervisor.child.watched() as child:
+            in_time = yield from transfer(supervisor.streams.ours, input, child, output, deadline)
+    else:
+        in_time = yield from transfer(supervisor.streams.ours, input, supervisor.pidfd, output, deadline)
     if not in_time or output.truncated:
         lifecycle.kill(supervisor)
     yield from supervisor.report(deadline_in(supervisor.runtime.timeout))

@@ -138,7 +138,8 @@ class Streams:
         self._to_close.clear()
 
     def close(self) -> None:
-        """Close the library's ends of the pipes."""
+        """Close all descriptors of this object: the library's ends of the pipes, and what has not been given away."""
+        self.given_away()
         close_all(self.ours.values())
         self.ours.clear()
         self.master = None

@@ -192,18 +192,16 @@ class Supervisor:
         return True
 
     def send_program(self, message: bytes, texts: Descriptor) -> None:
-        """Let the supervisor run a program in its late container, with the streams of this object, which are given away.
+        """Let the supervisor run a program in its late container, with the streams of this object. They are not given
+        away before :meth:`renew`: if the program's end closed the pipes, the library would wake up for that as well.
 
         :param message: and ``texts``, a memfd: what ``start`` tells the container's first process
             (core/executor/start_protocol.h).
         """
-        try:
-            with self._lock, suppress(BrokenPipeError):  # a supervisor that has ended has reported why
-                if isinstance(self._status, socket.SocketType):
-                    given = array("i", [*self.streams.given, texts.fileno()])
-                    self._status.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, given)])
-        finally:
-            self.streams.given_away()
+        with self._lock, suppress(BrokenPipeError):  # a supervisor that has ended has reported why
+            if isinstance(self._status, socket.SocketType):
+                given = array("i", [*self.streams.given, texts.fileno()])
+                self._status.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, given)])
 
     def report(self, deadline: float | None) -> Operation[bool]:
         """Wait until the supervised process has ended; the supervisor may still have to remove the container.

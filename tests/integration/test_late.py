@@ -82,7 +82,7 @@ def test_same_process_as_under_plain_create(ocirt, bundle):
     ]
     process["noNewPrivileges"] = True
     bundle.config["root"]["readonly"] = False
-    script = "grep -v '^\\(State\\|Pid\\|NSpid\\|NSpgid\\|NStgid\\|Tgid\\|NSsid\\|PPid\\|VmPeak\\|.*ctxt\\|Vm\\|Rss\\|Hugetlb\\)' "
+    script = "grep -v '^\\(State\\|Pid\\|NSpid\\|NSpgid\\|NStgid\\|Tgid\\|NSsid\\|PPid\\|SigQ\\|VmPeak\\|.*ctxt\\|Vm\\|Rss\\|Hugetlb\\)' "
     script += "/proc/1/status; cat /proc/1/limits; echo /proc/1/fd/*; pwd; env; umask"
     outputs = []
     for flags, command in (((), ()), (("--late",), ("sh", "-c", script))):

@@ -1,6 +1,5 @@
 #include "base/wait.h"
 
-#include <poll.h>
 #include <linux/sched.h>
 
 long sys_ppoll(struct pollfd *fds, unsigned count, int64_t timeout) {

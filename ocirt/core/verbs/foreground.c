@@ -4,7 +4,7 @@
 // and reaps orphans.
 #include "verbs/foreground.h"
 
-#include <poll.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <asm/ioctls.h>
 #include <asm/termbits.h>
@@ -39,7 +39,6 @@ struct flow {
 struct foreground {
   struct foreground_process *about;
   int master; // -1: hung up, or the runtime has made no terminal
-  struct flow input, output, status;
   struct readiness ready;
   struct termios before; // of our terminal, if it is raw
   int raw;
@@ -48,6 +47,7 @@ struct foreground {
   int open_line; // the last input does not end a line
   int64_t give_up; // after the end of the container, 0: before it
   int status_of_end; // a wait status
+  struct flow input, output, status; // at the end: zeroing them for the next container would copy their pages
 };
 
 static void make_raw(struct foreground *f) {
@@ -94,13 +94,11 @@ static int has_room(const struct flow *f) { return f->from >= 0 && f->last < siz
 
 static int has_data(const struct flow *f) { return f->to >= 0 && f->first < f->last; }
 
-static int would_block(long n) { return n == -EAGAIN || n == -EINTR; }
-
 // Reads as much as fits: 0 at the end of the input.
 static int fill(struct flow *f) {
   long n = sys_read(f->from, f->data + f->last, sizeof f->data - f->last);
   if (n > 0) f->last += (size_t)n;
-  return n > 0 || would_block(n);
+  return n > 0 || n == -EAGAIN || n == -EINTR;
 }
 
 // Writes as much as the reader takes: 1, 0 if that is nothing, or -1 if there is no reader any more.
@@ -108,7 +106,7 @@ static int drain(struct flow *f) {
   long n = sys_write(f->to, f->data + f->first, f->last - f->first);
   if (n > 0) f->first += (size_t)n;
   if (f->first == f->last) f->first = f->last = 0;
-  if (n < 0 && !would_block(n)) {
+  if (n < 0 && n != -EAGAIN && n != -EINTR) {
     f->to = -1;
     return -1;
   }
@@ -256,11 +254,12 @@ static int turn(struct foreground *f) {
 int run_in_foreground(struct foreground_process *a) {
   static COLD_BSS struct foreground f;
   TRACED("wait", "until the process ends", "");
-  int has_master = a->master >= 0;
-  f = (struct foreground){.about = a, .master = a->master};
+  memset(&f, 0, offsetof(struct foreground, input));
+  f.about = a;
+  f.master = a->master;
   f.input.from = f.input.to = f.output.from = f.output.to = f.status.from = f.status.to = -1;
   readiness_begin(&f.ready, a->container);
-  if (has_master) {
+  if (a->master >= 0) {
     make_raw(&f);
     sys_fcntl(a->master, F_SETFL, O_RDWR | O_NONBLOCK); // init has closed its copy, so nobody shares it
     f.input.from = nonblocking(&f, 0, 0, O_RDONLY);
@@ -283,6 +282,5 @@ int run_in_foreground(struct foreground_process *a) {
   }
   if (has_data(&f.output) && sys_poll(logging.reader >= 0 ? logging.reader : 2, POLLOUT, 0) == 1)
     log_line("warning", "standard output: nobody has read the container's last output, which is lost");
-  int status = f.status_of_end;
-  return status & 0x7f ? 128 + (status & 0x7f) : status >> 8;
+  return f.status_of_end & 0x7f ? 128 + (f.status_of_end & 0x7f) : f.status_of_end >> 8;
 }
