@@ -133,7 +133,7 @@ class _New(Container):
             and bool(self.namespaces.new & PID)
             and self.cgroup.can_renew
             and not (self.rdt or self.network or self.config.has("hooks"))
-            and not (self.rootfs.is_of_caller or self.namespaces.is_lent or self.mounts.show_cgroups)
+            and not (self.rootfs.is_on_disk or self.namespaces.is_lent or self.mounts.show_cgroups)
             and (request.pid_file, request.notify_socket) == (None, None)
         )
 

@@ -131,11 +131,9 @@ class Rootfs:
         return self._overlay is not None
 
     @property
-    def is_of_caller(self) -> bool:
-        """Has the caller a part in the place for what the container's programs write: its directory, or a socket that
-        gets it?
-        """
-        return self.scratch is not None and (self.scratch.directory is not None or self.scratch.is_lent)
+    def is_on_disk(self) -> bool:
+        """Is the place for what the container's programs write a directory of the caller, and no tmpfs?"""
+        return self.scratch is not None and self.scratch.directory is not None
 
     def be_alone(self, host: "Host") -> None:
         """Let init make the mount namespace with nothing but the rootfs in it (OpenRootfs), and not with a copy of the

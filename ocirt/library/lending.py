@@ -13,11 +13,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from ..state_dir import start_time_of
 from .children import Child
 from .runtime import Runtime
 from .waiting import Operation, Wait
 
 GO_ON = b"\n"
+Receive = Callable[[Sequence[int]], None]
+"""Gets the descriptors, which belong to it, and puts the files there."""
+
+_swept: set[str] = set()
+"""The runtimes' directories in which this process has removed what killed ones have left."""
 
 
 class Lending(Protocol):
@@ -40,25 +46,35 @@ class Lending(Protocol):
 
 
 class Lender:
-    """A unix socket in the runtime's directory, to which the executable connects once.
+    """A unix socket in the runtime's directory, to which the executable connects once, or once for each container that
+    it makes (``create --renew``).
 
-    :param receive: gets the descriptors, which belong to it, and puts the files there.
+    :param receive: of the first container.
     :param count: how many descriptors the executable lends.
     :param answers: does the executable get its answer when ``receive`` returns? Otherwise by :meth:`answer`.
+    :param is_kept: may :meth:`renew` follow? Otherwise the socket is removed once it has served.
     :ivar path: of the socket. Only this user can reach it.
     """
 
     def __init__(
-        self, runtime: Runtime, receive: Callable[[Sequence[int]], None], count: int = 1, answers: bool = True
+        self,
+        runtime: Runtime,
+        receive: Receive,
+        count: int = 1,
+        answers: bool = True,
+        is_kept: bool = False,
     ) -> None:
         os.makedirs(runtime.root, 0o700, exist_ok=True)
-        self._answers = answers
-        self._receive: Callable[[Sequence[int]], None] | None = receive
+        self._answers, self._is_kept = answers, is_kept
+        self._receive: Receive | None = receive
         self._count = count
         self._lock, self._lent = threading.Lock(), list[int]()
         self._failure: Exception | None = None
+        if runtime.root not in _swept:
+            _swept.add(runtime.root)
+            _sweep(runtime.root)
         self._folder = os.open(runtime.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._name = f",{os.urandom(8).hex()}"  # no id of a container has a comma
+        self._name = f"{_prefix()}{os.getpid()},{start_time_of(os.getpid())},{os.urandom(8).hex()}"
         self.path = os.path.join(runtime.root, self._name)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         self._peer: socket.socket | None = None
@@ -82,15 +98,25 @@ class Lender:
             self._peer.close()
 
     def _close(self) -> None:
+        self._end_turn()
         self._socket.close()
-        while self._lent:
-            os.close(self._lent.pop())
-        self._receive = None  # the files end with who has received them
         folder, self._folder = self._folder, -1
         if folder >= 0:
             with suppress(OSError):
                 os.unlink(self._name, dir_fd=folder)
             os.close(folder)
+
+    def _end_turn(self) -> None:
+        while self._lent:
+            os.close(self._lent.pop())
+        self._receive = None  # the files end with who has received them
+
+    def renew(self, receive: Receive) -> None:
+        """Serve the next container of the same executable."""
+        with self._lock:
+            self._end_turn()
+            self._hang_up()
+            self._peer, self._receive = None, receive
 
     def lend(self, child: Child, deadline: float | None) -> Operation[bool]:
         """Take what the executable lends, put the files there, and let it go on.
@@ -131,14 +157,14 @@ class Lender:
         :returns: is all done?
         """
         with self._lock:
-            if self._folder < 0:
+            if self._receive is None:
                 return True
             try:
                 done = self._take()
             except Exception as error:
                 self._failure, done = error, True
             if done:
-                self._close()
+                (self._end_turn if self._is_kept else self._close)()
                 if self._answers or self._failure is not None:
                     self._hang_up()
             return done
@@ -162,3 +188,21 @@ class Lender:
             with suppress(BrokenPipeError):
                 self._peer.send(GO_ON)
         return True
+
+
+def _prefix() -> str:
+    """How the names of this machine's sockets begin, as far as this process can tell whether their makers live. No id of
+    a container has a comma.
+    """
+    return f",{os.stat('/proc/self/ns/pid').st_ino},"
+
+
+def _sweep(root: str) -> None:
+    """Remove the sockets of processes that were killed before they could."""
+    prefix = _prefix()
+    for name in os.listdir(root):
+        if name.startswith(prefix):
+            pid, started, _ = name.removeprefix(prefix).split(",")
+            if start_time_of(int(pid)) != int(started):
+                with suppress(FileNotFoundError):  # another process does so, too
+                    os.unlink(os.path.join(root, name))

@@ -28,6 +28,7 @@ from .children import is_ready
 from .connection import Connection
 from .description import Description
 from .lifecycle import Bundle, Flags
+from .lending import Lender
 from .network import Net, Networking
 from .program import Program
 from .report import Begin, End
@@ -206,7 +207,7 @@ class Reserve:
         """What a container is made from, and its files."""
         if self.sandbox is not None:
             session = Session(self.sandbox, is_late=True)
-            return session.bundle(self.runtime, change=self._with_program), session
+            return session.bundle(self.runtime, self._with_program, is_renewed=self.warm is None), session
         # The config is checked and written once. A container's differs in the name of its cgroup alone.
         assert self._shared is not None
         return self._shared.renamed(self._id_of_all, id), None
@@ -362,9 +363,15 @@ class Reserve:
         if not waiting.supervisor.renews:
             return False
         with self._lock:
-            if self._closed or len(self._waiting) >= self.size:
+            # With a size of 1, another container is made while the program runs: both stay, and nothing more is started.
+            if self._closed or len(self._waiting) >= max(self.size, 2):
                 return False
             waiting.supervisor.renew()
+            if self.sandbox is not None:
+                waiting.session = Session(self.sandbox, is_late=True)
+                for lender in waiting.supervisor.lenders:
+                    if isinstance(lender, Lender):  # a container whose network is lent as well is not renewed
+                        lender.renew(waiting.session.receive)
             waiting.is_renewed = True
             self._waiting.append(waiting)
             return True

@@ -103,12 +103,14 @@ class Session:
         self,
         runtime: Runtime,
         change: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
+        is_renewed: bool = False,
     ) -> Bundle:
         """What the container of this run is made from. Its lender lets this object put the files there.
 
         :param change: what becomes of config.json.
+        :param is_renewed: may other containers follow, whose files are other sessions'?
         """
-        lender = Lender(runtime, self.receive, 2 if self._is_late else 1)
+        lender = Lender(runtime, self.receive, 2 if self._is_late else 1, is_kept=is_renewed)
         try:
             config = self.config(lender.path)
             bundle = Bundle(None, config if change is None else change(config), None)

@@ -1,16 +1,18 @@
 """A pool of ocirt.Sandbox: each slot has files, a root and changes of its own, and is used once."""
 
 import os
+import subprocess
 import time
 
 import pytest
 
 from ocirt import Copy, FileError, Pool, RequestError, Sandbox, TimeoutExpired
 from tests.integration.harness import LIMIT
-from tests.integration.library_fixtures import nothing_left, with_python
+from tests.integration.library import children
+from tests.integration.library_fixtures import nothing_left, service, with_python
 from tests.integration.sandboxes import describe
 
-__all__ = ["nothing_left", "with_python"]
+__all__ = ["nothing_left", "service", "with_python"]
 
 pytestmark = [pytest.mark.cgroupfs, pytest.mark.cgroups]
 
@@ -51,6 +53,55 @@ def test_each_run_has_files_and_changes_of_its_own(image, runtime, repo, ocirt):
     results[3].changes.apply()
     assert os.listdir(repo) == ["new"] and (repo / "new").read_text() == "3\n"
     assert os.listdir(ocirt.root) == []
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_supervisors_are_used_again(image, runtime, repo, ocirt, size):
+    """Two supervisors make the containers, one after the other. Nothing of one is in the next: neither what it wrote, nor
+    what it mounted or left running, nor is a file changed that the library holds for an earlier result.
+    """
+    files = {"/in/data": "in", "/project": Copy(repo)}
+    leave = """
+        cat /in/data /project/old; ls -A /tmp /dev/shm | grep -c left
+        for place in /tmp /dev/shm /in /project; do echo $0 > $place/left 2>/dev/null; done
+        rm -f /project/old /in/data; echo $0 > /project/old; sleep 60 & echo $$
+    """
+    with Pool(describe(Sandbox, image, runtime, files=files), size=size) as pool:
+        pool.run(["true"])
+        supervisors = children()
+        results = [pool.run(["sh", "-c", leave, str(number)]) for number in range(8)]
+        assert children() == supervisors and len(supervisors) == 2
+    assert {result.text for result in results} == {"inold\n0\n1\n"}
+    assert [result.files["/tmp/left"] for result in results] == [b"%d\n" % number for number in range(8)]
+    assert [result.files["/project/old"] for result in results] == [b"%d\n" % number for number in range(8)]
+    assert os.listdir(repo) == ["old"] and os.listdir(ocirt.root) == []
+
+
+def test_killed_services_leave_no_socket(image, service, runtime, ocirt):
+    """The next process that uses the directory removes theirs, and none of a process that lives."""
+    program = """
+        box = ocirt.Sandbox(image, runtime=runtime)
+        with ocirt.Pool(box, size=2) as pool:
+            pool.run(["true"], check=True)
+            print("runs", flush=True)
+            sys.stdin.readline()
+            pool.run(["true"], check=True)
+    """
+    running = [service(program, stdin=subprocess.PIPE) for _ in range(2)]
+    for each in running:
+        assert each.stdout.readline() == "runs\n"
+    running[0].kill()
+    running[0].wait(LIMIT)
+    with Pool(describe(Sandbox, image, runtime), size=1) as pool:
+        assert pool.run(["echo", "x"]).text == "x\n"
+        assert not [name for name in os.listdir(ocirt.root) if f",{running[0].pid}," in name]
+    running[1].stdin.write("go on\n")
+    running[1].stdin.flush()
+    assert running[1].wait(LIMIT) == 0
+    wait_for(lambda: os.listdir(ocirt.root) == [])
+    for each in running:
+        each.stdout.close()
+        each.stdin.close()
 
 
 def test_limits_are_the_sandboxs(image, runtime):

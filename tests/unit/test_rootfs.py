@@ -503,6 +503,19 @@ def test_a_receiver_that_comes_later_gets_the_root_too():
     assert host.count("Lend") == 2 and not fault_of(made)
 
 
+def test_the_next_container_gets_a_tmpfs_of_its_own():
+    """A directory would show it what the last one has written, so no container follows on one."""
+    linux = {"namespaces": [{"type": "mount"}, {"type": "pid"}]}
+
+    def steps_of_the_next(notes):
+        words = {"verb": "create", "late": "1", "renew": "1", "rootfs_annotations": "1"}
+        return names(plan(config(annotations=notes, linux=linux), **words), "renew")
+
+    found = steps_of_the_next({SIZE: "4096", RECEIVER: "/socket", LATER: "1"})
+    assert found.index("OpenSocket") < found.index("Spawn") and found.count("Lend") == 2
+    assert steps_of_the_next({SCRATCH: "changes"}) == []
+
+
 @pytest.mark.parametrize(
     "notes, words, message",
     [
