@@ -30,13 +30,17 @@ children."""
 
 
 class Child:
-    """A process that this process has started, or will start. Any thread may use it."""
+    """A process that this process has started, or will start. Any thread may use it.
+
+    :ivar was_killed: has a signal ended it? ``False`` as long as nobody has reaped it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._made: list[int] = []
         self._pidfd: Descriptor | None = None
         self._reaped = False
+        self.was_killed = False
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if is_finalizing():  # the kernel closes what is open
@@ -116,7 +120,8 @@ class Child:
             if not is_ready(self._pidfd.fileno()):
                 return False
             try:
-                os.waitid(os.P_PIDFD, self._pidfd.fileno(), os.WEXITED | os.WNOHANG)
+                found = os.waitid(os.P_PIDFD, self._pidfd.fileno(), os.WEXITED | os.WNOHANG)
+                self.was_killed = found is not None and found.si_code != os.CLD_EXITED
             except ChildProcessError:  # another part of the program has reaped it
                 pass
             self._reaped, self._pidfd = True, None

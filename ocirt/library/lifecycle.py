@@ -255,7 +255,7 @@ def remove(supervisor: Supervisor, is_made: bool = False) -> Operation[None]:
     if supervisor.began is None and not is_made:
         supervisor.child.kill()
         yield from supervisor.child.end(None)
-    yield from verb(supervisor.runtime, supervisor.id, "delete", "--force", "--", supervisor.id)
+    yield from delete(supervisor)
     if not (yield from supervisor.end(deadline_in(supervisor.runtime.timeout))):
         raise TimeoutExpired(f"the end of {supervisor.id}", supervisor.runtime.timeout)
 
@@ -265,7 +265,12 @@ def undo(supervisor: Supervisor) -> Operation[None]:
     if it was killed, it has not.
     """
     if report.error_in(supervisor.lines) is None:
-        yield from verb(supervisor.runtime, supervisor.id, "delete", "--force", "--", supervisor.id)
+        yield from delete(supervisor)
+
+
+def delete(supervisor: Supervisor) -> Operation[None]:
+    """Remove what there is of the container of a supervisor."""
+    yield from verb(supervisor.runtime, supervisor.id, "delete", "--force", "--", supervisor.id)
 
 
 def run(

@@ -27,8 +27,8 @@ from . import arguments, lifecycle, limits, network
 from .children import is_ready
 from .connection import Connection
 from .description import Description
-from .lifecycle import Bundle, Flags
 from .lending import Lender
+from .lifecycle import Bundle, Flags
 from .network import Net, Networking
 from .program import Program
 from .report import Begin, End
@@ -293,7 +293,7 @@ class Reserve:
                 self._waiting.append(self._make())
             for _ in range(len(self._leaving)):
                 supervisor = self._leaving.popleft()
-                if not supervisor.child.reap():
+                if not supervisor.child.reap() or supervisor.child.was_killed:
                     self._leaving.append(supervisor)
 
     # ---- using one ----
@@ -351,9 +351,17 @@ class Reserve:
                 raise
             if not found.has_ended():
                 return found
-            self.give_up(found)  # something outside has killed it
-            if found.supervisor.ended is None:  # or its supervisor, which then has removed nothing
-                yield from lifecycle.undo(found.supervisor)
+            self.give_up(found)  # something outside has killed it, or its supervisor
+            yield from self._delete_killed()
+
+    def _delete_killed(self) -> Operation[None]:
+        """Remove the containers of supervisors that something outside has killed, and which therefore could not."""
+        with self._lock:
+            killed = [each for each in self._leaving if each.child.reap() and each.child.was_killed]
+            for each in killed:
+                self._leaving.remove(each)
+        for each in killed:
+            yield from lifecycle.delete(each)
 
     def put_back(self, waiting: Waiting) -> bool:
         """Keep the container that follows the one that has ended.
@@ -379,9 +387,9 @@ class Reserve:
     def give_up(self, waiting: Waiting) -> None:
         """Leave the container to its supervisor, which kills it if it has not ended, and removes it."""
         waiting.close()
-        self._leaving.append(waiting.supervisor)
-        if waiting.connection is not None:
-            self._leaving += waiting.connection.disconnect()
+        others = [] if waiting.connection is None else waiting.connection.disconnect()
+        with self._lock:
+            self._leaving += [waiting.supervisor, *others]
 
     def program(self, args: Sequence[str], env: Mapping[str, str] | None, cwd: str | None) -> tuple[bytes, bytes]:
         """What the supervisor gets (:meth:`.program.Program.message`), or nothing and what a warm interpreter reads.
@@ -468,10 +476,11 @@ class Reserve:
             self.give_up(each)
         deadline = deadline_in(self.runtime.timeout)
         while self._leaving:
-            supervisor = self._leaving[0]
+            supervisor = self._leaving.popleft()
             if not (yield from supervisor.child.end(deadline)):
                 raise TimeoutExpired(f"the end of {supervisor.id}", self.runtime.timeout)
-            self._leaving.popleft()
+            if supervisor.child.was_killed:
+                yield from lifecycle.delete(supervisor)
         if self._shared is not None:
             self._shared.close()
 

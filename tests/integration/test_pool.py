@@ -168,6 +168,21 @@ def test_what_is_killed_or_deleted_outside_is_replaced(pool, ocirt):
     assert [pool.run(["echo", "x"]).text for _ in range(4)] == ["x\n"] * 4
 
 
+def test_closing_removes_what_a_killed_supervisor_has_left(image, runtime, ocirt):
+    """Both of one whose container waits, and of one whose program runs."""
+    with Pool(config_for("x", cgroup=cgroups_path("p")), rootfs=image, size=2, runtime=runtime) as pool:
+        with ThreadPoolExecutor(1) as thread:
+            running = thread.submit(pool.run, ["sleep", "60"])
+            wait_for(lambda: sorted(map(ocirt.status, ocirt.ids())) == ["created", "running"])
+            for pid in children():
+                os.kill(int(pid), signal.SIGKILL)
+            assert isinstance(running.exception(), library.InstallationError)
+        wait_for(lambda: len(ocirt.ids()) == 2)
+    assert ocirt.ids() == [] and os.listdir(ocirt.root) == []
+    own = cgroups_path("p").strip("/")
+    assert not [each for top in hierarchies() for each in (top / own).glob("*/")]
+
+
 def test_wrong_config_is_told_when_the_pool_opens(image, runtime):
     config = config_for("x", cgroup=cgroups_path("p"))
     config["process"]["cwd"] = "relative"

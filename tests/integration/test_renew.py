@@ -59,6 +59,12 @@ class Supervisor:
         assert started["pid"] == made["pid"]
         return made, text, self.report()
 
+    def run_next(self, script):
+        """How the script has ended, in the container that has been reported already."""
+        with self.begin(script):
+            self.report()
+            return self.report()
+
     def close(self):
         self.reports.close()
         self.ours.close()
@@ -184,6 +190,13 @@ def test_flags(ocirt, bundle):
         os.close(writing)
         assert "--renew: found no --late" in reports.read()
     assert ocirt.ids() == []
+
+
+def test_start_says_who_can(ocirt, supervised):
+    supervisor = supervised()
+    supervisor.report()
+    assert "comes from who holds its --status-fd" in ocirt.fails("start", "c1", "--", "true")
+    assert ocirt.status("c1") == "created" and supervisor.run_next("true")["exitCode"] == 0
 
 
 def test_nothing_grows(bundle, supervised):

@@ -111,10 +111,11 @@ static int ask_init(
   fault_point();
   if (error >= 0 && late && late->fds[LATE_TEXTS] >= 0)
     error = (int)send_rights(fd, &late->values, sizeof late->values, late->fds, LATE_DESCRIPTORS);
-  if (error < 0) {
+  if (error == -ENOENT) // no start.sock
+    put(text, "cannot start a container of \"create --renew\": its program comes from who holds its --status-fd");
+  else if (error < 0)
     format(text, "start the container: %e", error);
-    return -1;
-  }
+  if (error < 0) return -1;
   fault_point();
   TRACED("wait", "init", "");
   int got = await_message(c, fd, message, &passed, 1);
