@@ -10,6 +10,8 @@ from .events import Event, read_parts
 
 RUNTIME, STAGE, INIT, NETWORK, PYTHON = 0, 1, 2, 20, THREAD
 """Numbers of threads: those of the processes are the numbers of the sections that they run first (SECTIONS)."""
+OF_RUNTIME = (RUNTIME, NETWORK)
+"""The threads of the runtime's own process."""
 THREADS = dict(enumerate(SECTIONS)) | {RUNTIME: "runtime", NETWORK: "network", PYTHON: "python"}
 ENDED, NOTE = "X", "i"
 """Phases of events. The third one is that of a span that has not ended."""
@@ -234,8 +236,8 @@ def _held_back(text: str) -> tuple[int, int]:
 
 def _end_unfinished(command: Command) -> None:
     """Give the spans that have not ended an end: now, if the command is still at work, otherwise the last moment of which
-    the record tells. With the command end those of the runtime, which exits in the midst of a step if that fails, and
-    the waits of the processes that it ends.
+    the record tells. With the command end those of the runtime and of its thread, which exit in the midst of a step if
+    that fails, and the waits of the processes that the runtime ends.
     """
     waits = [span for span in command.unfinished if command.is_cut_off and span.kind == WAITS and span.name in FOR_INIT]
     command.lives = command.is_cut_off and _lives(command)
@@ -245,7 +247,7 @@ def _end_unfinished(command: Command) -> None:
             span.ended = True
         else:
             span.end = end
-            span.ended = not command.is_cut_off and (span.kind == WAITS or span.thread == RUNTIME)
+            span.ended = not command.is_cut_off and (span.kind == WAITS or span.thread in OF_RUNTIME)
 
 
 def _lives(command: Command) -> bool:
