@@ -187,6 +187,8 @@ class Description:
                     f"files[{given!r}]", given, "an absolute path in the sandbox, like '/in/data.csv'"
                 )
             path, name = absolute(given), f"files[{given!r}]"
+            if path == "/" or (given.endswith("/") and isinstance(value, (bytes, str))):
+                raise arguments.wrong(name, given, "the path of a file or a directory below the sandbox's root")
             if isinstance(value, Bind):
                 self.binds[path] = replace(value, source=_source(name, value, "a file or directory"))
             elif isinstance(value, Copy):

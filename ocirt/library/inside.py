@@ -20,7 +20,7 @@ from errno import EAGAIN, ELOOP, EXDEV
 
 from ..errors import reason
 from ..failures import FileError
-from .arguments import Size, size
+from .arguments import Size, size, wrong
 from .arguments import content as checked_content
 from .remove import remove_beneath
 
@@ -32,6 +32,7 @@ RETRIES = 100
 """How often to repeat a lookup that the kernel gives up because of renames meanwhile (EAGAIN)."""
 SIZE_MAX = 64 << 20
 NAMES_MAX = 100_000
+MODE_MAX = 0o7777
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -96,6 +97,12 @@ class Files:
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if not is_finalizing():
             self.close()
+
+    def __enter__(self) -> Files:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"<ocirt.Files of {', '.join(sorted(self._roots)) or 'nothing'}>"
@@ -184,13 +191,19 @@ class Files:
         :param mode: the file's permissions.
         :raises FileError: it cannot be written: the disk is full, for example.
         """
-        path = absolute(path)
+        given, path = path, absolute(path)
         folder, name = posixpath.split(path)
         content = checked_content("data", data)
+        if not isinstance(mode, int) or not 0 <= mode <= MODE_MAX:
+            raise wrong("mode", mode, "permissions, like 0o644")
+        if not name or given.endswith("/"):
+            raise FileError(
+                f"write {given} in the sandbox: found the path of a directory, expected that of a file", given
+            )
         with told(path, "write"):
             directory = self._make(folder)
             try:
-                self._write(directory, name or ".", content, mode)
+                self._write(directory, name, content, mode)
             finally:
                 os.close(directory)
 

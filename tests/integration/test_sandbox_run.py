@@ -321,9 +321,18 @@ def test_files_that_cannot_be_put_there(sandbox, ocirt):
 def test_files_outlive_the_container_and_can_be_let_go(sandbox):
     result = sandbox().run(["sh", "-c", "echo x > /tmp/x"])
     result.files.write("/tmp/y", b"y")
+    for path in ("/tmp/d/", "/", "/tmp/.."):
+        with pytest.raises(FileError, match="found the path of a directory, expected that of a file"):
+            result.files.write(path, b"y")
+    for mode in ("rw", -1, 0o10000):
+        with pytest.raises(RequestError, match="mode: found .*, expected permissions, like 0o644"):
+            result.files.write("/tmp/y", b"z", mode=mode)
+    with pytest.raises(RequestError, match="data: found 5, expected bytes or text"):
+        result.files.write("/tmp/y", 5)
     assert result.files.list("/tmp") == ["x", "y"]
     result.files.remove("/tmp/x")
     assert "/tmp/x" not in result.files
-    result.files.close()
+    with result.files as files:
+        assert files["/tmp/y"] == b"y"
     with pytest.raises(FileError, match="no file system any more"):
         _ = result.files["/tmp/y"]
