@@ -107,14 +107,15 @@ def test_killed_services_leave_no_socket(image, service, runtime, ocirt):
 def test_limits_are_the_sandboxs(image, runtime):
     box = describe(Sandbox, image, runtime, disk="1m", memory="32m", processes=8, timeout=1)
     with Pool(box, size=1) as pool:
-        result = pool.run(["sh", "-c", "head -c 3000000 /dev/zero > /tmp/much; wc -c < /tmp/much"])
+        result = pool.run(["sh", "-c", "head -c 3000000 /dev/zero > /tmp/much; wc -c < /tmp/much"], timeout=LIMIT)
         assert result.stderr and 0 < int(result.text) <= 1 << 20
-        assert b"can't fork" in pool.run(["sh", "-c", "for n in $(seq 20); do sleep 1 & done; wait"]).stderr
+        many = ["sh", "-c", "for n in $(seq 20); do sleep 1 & done; wait"]
+        assert b"can't fork" in pool.run(many, timeout=LIMIT).stderr
         with pytest.raises(TimeoutExpired):
             pool.run(["sleep", "60"])
         assert pool.run(["sh", "-c", "sleep 1.5; echo $HOME; pwd"], timeout=LIMIT).text == "/tmp\n/tmp\n"
         lines = []
-        pool.run(["sh", "-c", "echo one; printf two"], on_output=lines.append)
+        pool.run(["sh", "-c", "echo one; printf two"], on_output=lines.append, timeout=LIMIT)
         assert lines == ["one", "two"]
 
 
