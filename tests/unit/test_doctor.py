@@ -14,11 +14,11 @@ __all__ = ["box"]  # fixtures of the tests here
 
 
 def test_a_file_that_is_hidden_ends_only_its_topic(monkeypatch, capfdbinary):
-    def hidden(host):
+    def hidden(host, options):
         raise FileNotFoundError(2, "No such file or directory", "/proc/filesystems")
 
     monkeypatch.setattr(
-        "ocirt.cli.doctor.TOPICS", {"storage": hidden, "users": lambda host: iter([users.good("well")])}
+        "ocirt.cli.doctor.TOPICS", {"storage": hidden, "users": lambda host, options: iter([users.good("well")])}
     )
     assert run(parse(["ocirt", "doctor", "--json"])) == 1
     first, second = json.loads(capfdbinary.readouterr().out)

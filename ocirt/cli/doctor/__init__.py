@@ -15,19 +15,21 @@ from .finding import FAULT, GOOD, NOTE, Finding, fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable, Iterable, Iterator
 
     from ..parser import CommandLine
 
     Found = tuple[str, Finding]
+    Look = Callable[[Host, Namespace], Iterator[Finding]]
 
-TOPICS: "dict[str, Callable[[Host], Iterator[Finding]]]" = {
-    "kernel": kernel.examine,
-    "cgroups": control_groups.examine,
-    "users": users.examine,
-    "storage": storage.examine,
-    "programs": programs.examine,
-    "engines": engines.examine,
+TOPICS: "dict[str, Look]" = {
+    "kernel": lambda host, _: kernel.examine(host),
+    "cgroups": lambda host, _: control_groups.examine(host),
+    "users": lambda host, options: users.examine(host, options.root),
+    "storage": lambda host, _: storage.examine(host),
+    "programs": lambda host, _: programs.examine(host),
+    "engines": lambda host, _: engines.examine(host),
 }
 """In the order in which they are printed."""
 
@@ -43,7 +45,7 @@ def run(line: "CommandLine") -> int:
         folder, data = bundle_of(line.arguments[0] if line.arguments else ".", options.config)
         found = [("bundle", each) for each in bundle.examine(host, options, folder, data)]
     else:
-        found = [(topic, each) for topic, look in TOPICS.items() for each in _examined(look, host)]
+        found = [(topic, each) for topic, look in TOPICS.items() for each in _examined(look, host, options)]
     if options.json:
         write(json.dumps([_row(topic, each) for topic, each in found], indent=2) + "\n")
     else:
@@ -51,10 +53,10 @@ def run(line: "CommandLine") -> int:
     return 1 if FAULT in [each.level for _, each in found] else 0
 
 
-def _examined(look: "Callable[[Host], Iterator[Finding]]", host: Host) -> "Iterator[Finding]":
+def _examined(look: "Look", host: Host, options: "Namespace") -> "Iterator[Finding]":
     """The findings of a topic. A file that an outer container hides ends its topic, and no other one."""
     try:
-        yield from look(host)
+        yield from look(host, options)
     except OSError as error:
         yield fault(f"{error.filename}: {reason(error)}: the rest of this topic is unknown", "show the file to ocirt")
 

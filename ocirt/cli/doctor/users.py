@@ -32,14 +32,28 @@ PROGRAMS = "/usr/bin:/bin"
 """Where unshare(1) and true(1) are."""
 
 
-def examine(host: "Host") -> "Iterator[Finding]":
-    """Findings about the caller, its subordinate ids, and user namespaces."""
+def examine(host: "Host", root: str | None = None) -> "Iterator[Finding]":
+    """Findings about the caller, its subordinate ids, and user namespaces.
+
+    :param root: the directory of states that the caller names by ``--root``.
+    """
     who = "root" if host.euid == 0 else f"user {host.euid}"
     yield good(f"{who}{' of a user namespace' if host.in_user_namespace else ''}")
     yield from _namespaces(host)
     if host.euid != 0:
-        yield from _states(host.euid, host.has_systemd)
+        yield from _named(root) if root else _states(host.euid, host.has_systemd)
         yield from _subordinate(host.euid)
+
+
+def _named(root: str) -> "Iterator[Finding]":
+    """The runtime makes the directory if it is missing."""
+    above = os.path.abspath(root)
+    while not os.path.exists(above):
+        above = os.path.dirname(above)
+    if os.path.isdir(above) and os.access(above, os.W_OK):
+        yield good(f"states lie in {root}")
+    else:
+        yield fault(f"--root {root}: this user may not write {above}", "name another directory")
 
 
 def _states(uid: int, has_systemd: bool) -> "Iterator[Finding]":
