@@ -94,7 +94,7 @@ def connecting():
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/comm") as name:
-                if name.read().startswith("past") and os.readlink(f"/proc/{pid}/ns/net") == own:
+                if name.read().startswith(("pasta", "passt")) and os.readlink(f"/proc/{pid}/ns/net") == own:
                     found.append(pid)
         except OSError:  # it has ended, or is not ours to look at
             continue
@@ -278,7 +278,7 @@ def test_the_rules_hold_before_the_program_runs(on_a_lan):
         """
         with ocirt.Container.create(**given, net=ocirt.Net(publish={8070: 80})) as container:
             enter = ["nsenter", f"--net=/proc/{container.pid}/ns/net", "nft", "--json", "list", "ruleset"]
-            assert container.status == "created"
+            assert container.status == "created" and len(connecting()) == 1
             print(subprocess.run(enter, check=True, capture_output=True, text=True).stdout)
         """
     )["nftables"]
