@@ -7,7 +7,8 @@ import pytest
 
 from ocirt.boot import run
 from ocirt.cli.record import EVENT, HEAD, MAGIC, PART, event
-from ocirt.cli.trace import table
+from ocirt.cli.trace import FORMATS, table
+from ocirt.cli.trace.spans import BROKEN as BROKEN_LEVELS
 from ocirt.cli.trace.spans import INIT, RUNTIME, read
 from ocirt.cli.trace.svg import to_svg
 from tests.unit.tracing import BEGIN, WHOLE, line, part, whole
@@ -42,11 +43,11 @@ def test_what_is_no_record(data, tmp_path, capfd):
 
 def test_extreme_numbers(tmp_path, capfd):
     """A file that only begins like a record may have any."""
-    most = event("B", 255, 2**64 - 1, 2**64 - 1, "step", "A", "p", "t", 2**16 - 1)
+    most = event("B", 255, 2**64 - 1, 2**64 - 1, "step", "A", "p", "t", 4095)
     (tmp_path / "extreme").write_bytes(part(most, event("X", 7, 1, 0, "hook", "A", "", ""), pid=2**32 - 1))
     for name in ("summary", "table", "chrome", "otlp", "svg"):
-        assert run(["@cli", "-1", "-1", "ocirt", "trace", "--format", name, str(tmp_path / "extreme")]) == 0
-        assert capfd.readouterr().err == ""
+        assert run(["@cli", "-1", "-1", "ocirt", "trace", "--format", name, str(tmp_path / "extreme")]) == 1
+        assert "extreme: damaged: the times or the errors of its events cannot be right" in capfd.readouterr().err
 
 
 def wiped(begin, size):
@@ -124,3 +125,46 @@ def test_a_record_without_room():
     data[len(MAGIC) : HEAD] = struct.pack(PART, 8200, 8192, 77)
     (command,) = read(bytes(data))
     assert [level for level, _ in command.notes] == ["full"] and len(command.spans) == 12
+
+
+def events_of(data):
+    """Where the events of a record of one part begin."""
+    used, at = struct.unpack_from(PART, data, len(MAGIC))[0], HEAD
+    while at < used:
+        yield at
+        at += struct.unpack_from(EVENT, data, at)[0]
+
+
+def is_noticed(data):
+    commands = read(data)
+    return not commands or any(level in BROKEN_LEVELS for command in commands for level, _ in command.notes)
+
+
+@pytest.mark.parametrize("mask", [0xFF, 0x01, 0x80])
+def test_no_damaged_byte_ends_the_reader(mask):
+    """Whichever byte has another value, all formats can be written, or the file is no record."""
+    used = struct.unpack_from(PART, WHOLE, len(MAGIC))[0]
+    for at in range(used):
+        data = bytearray(WHOLE)
+        data[at] ^= mask
+        try:
+            commands = read(bytes(data))
+        except ValueError:
+            assert at < len(MAGIC)
+            continue
+        for form in FORMATS.values() if commands else ():
+            assert form(commands)
+
+
+@pytest.mark.parametrize("damage", [bytes(8), b"\xff" * 8, b"\x01" * 8])
+def test_eight_damaged_bytes_of_an_events_head_are_noticed(damage):
+    """In a text they are other letters, which no reader can know to be wrong."""
+    assert not is_noticed(WHOLE)
+    for begins in events_of(WHOLE):
+        is_note = WHOLE[begins + 4 : begins + 5] == b"i"  # whose time nothing shows
+        for at in (begins,) if is_note else (begins, begins + 8):
+            assert is_noticed(WHOLE[:at] + damage + WHOLE[at + 8 :]), at
+    # A duration may be any but one that makes a step a part of another one.
+    at = WHOLE.index(b"step\0Spawn") - 8
+    assert is_noticed(WHOLE[:at] + struct.pack("<Q", 5_000_000) + WHOLE[at + 8 :])
+    assert is_noticed(WHOLE[:at] + b"\xff" * 8 + WHOLE[at + 8 :])

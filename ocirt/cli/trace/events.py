@@ -10,6 +10,12 @@ TEXTS = 4
 LARGEST = EVENT_HEAD + TEXTS * (SHOWN + 1) + ALIGNED
 """The bytes of an event, at most: a process that was killed while it began one leaves a hole of this size."""
 KINDS = ("command", "step", "wait", "hook", "helper", "program", "launch", "note")
+NOTE, MOST_ERRORS = ord("i"), 4095
+"""The phase of a note, and the highest errno of the kernel."""
+STEPS = {"step", "hook", "helper"}
+"""Those of them that are steps."""
+YEAR = 366 * 86_400 * 10**9
+"""Nanoseconds: the longest command of which a record is believed."""
 CUT = ("cut", "the end of the record is missing: somebody has cut the file")
 _PART, _EVENT = struct.Struct(PART), struct.Struct(EVENT)
 
@@ -97,7 +103,7 @@ def _size_there(data: bytes, at: int, size: int) -> int:
 
 def _part(pid: int, data: bytes, used: int, size_of_part: int) -> Part:
     is_full = used > size_of_part
-    events, lacks, holes, at, hole = [], [], [], 0, 0
+    events, lacks, holes, at, hole, strange = [], [], [], 0, 0, False
     if is_full:
         lacks.append(("full", "the record has no room for what the command did from here on"))
     while at + EVENT_HEAD <= len(data):
@@ -110,12 +116,14 @@ def _part(pid: int, data: bytes, used: int, size_of_part: int) -> Part:
         texts = data[at + EVENT_HEAD : at + size].split(b"\0")
         words = [text.decode("utf-8", "replace") for text in texts[:TEXTS]]
         is_wrong = phase not in b"\0BXi" or len(texts) <= TEXTS or size % ALIGNED
-        if is_wrong or (phase and (words[0] not in KINDS or not words[1] or not begin)):
+        if is_wrong or (phase and not (begin and _fit(size, texts) and words[0] in KINDS and words[1])):
             if at + size <= len(data) or not is_full:
                 lacks.append(("damaged", "the record cannot be read from here on"))
             break
         if phase:
             events.append(Event(pid, chr(phase), thread, begin, lasts, error, *words))
+            if error > MOST_ERRORS or (phase == NOTE and (lasts or error)):
+                strange = True
         else:
             holes.append(size)
         at += size
@@ -123,4 +131,35 @@ def _part(pid: int, data: bytes, used: int, size_of_part: int) -> Part:
         holes.append(hole)
     if max(holes, default=0) > LARGEST:
         lacks.append(("damaged", "events in its midst are missing"))
+    if strange or not _are_in_order(events):
+        lacks.append(("damaged", "the times or the errors of its events cannot be right"))
     return Part(pid, events, lacks, any(holes))
+
+
+def _fit(size: int, texts: list[bytes]) -> bool:
+    """Do the texts of an event fill it, but for zeros at its end?"""
+    used = EVENT_HEAD + sum([len(text) + 1 for text in texts[:TEXTS]])
+    return size == -(-used // ALIGNED) * ALIGNED and not any(texts[TEXTS:])
+
+
+def _are_in_order(events: list[Event]) -> bool:
+    """Can the times of these events be right? A process does one thing after the other, its events lie in the order of their
+    beginnings, and no step is a part of another one.
+    """
+    spans = [each for each in events if each.phase != chr(NOTE)]
+    first = spans[0].begin if spans else 0
+    inside: dict[int, list[Event]] = {}
+    begun: dict[int, int] = {}
+    for span in spans:
+        outer = inside.setdefault(span.thread, [])
+        while outer and outer[-1].begin + outer[-1].lasts <= span.begin:
+            outer.pop()
+        end = span.begin + span.lasts
+        if span.begin < begun.get(span.thread, first) or end > first + YEAR:
+            return False
+        if outer and (end > outer[-1].begin + outer[-1].lasts or {span.kind, outer[-1].kind} <= STEPS):
+            return False
+        begun[span.thread] = span.begin
+        if span.phase == "X":
+            outer.append(span)
+    return True
