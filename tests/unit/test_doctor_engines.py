@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ocirt.cli.doctor import engines, switch
+from ocirt.cli.doctor.finding import GOOD, NOTE
 from tests.unit.doctoring import host
 
 TREE = Path(__file__).parents[2]
@@ -182,3 +183,70 @@ def test_settings_of_another_kind_name_no_runtime(monkeypatch, tmp_path, engine,
     monkeypatch.setattr(engines, "glob", lambda pattern: [])
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert getattr(engines, f"_{engine}")() is None
+
+
+@pytest.fixture
+def containerd(monkeypatch, tmp_path):
+    """A function that writes files of containerd's and gives its finding."""
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    (bin / "containerd").touch(0o755)
+    monkeypatch.setenv("PATH", str(bin))
+    monkeypatch.setattr(
+        engines.shutil, "which", lambda name, path=None: str(bin / name) if name == "containerd" else None
+    )
+    for module in (engines, switch):
+        monkeypatch.setattr(module, "CONTAINERD_FILE", str(tmp_path / "etc/config.toml"))
+
+    def finding(files):
+        for name, text in files.items():
+            file = tmp_path / "etc" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        (found,) = engines.examine(host())
+        return found
+
+    return finding
+
+
+def runtime(name, plugin=CRI2):
+    return f'[plugins."{plugin}".containerd]\ndefault_runtime_name = "{name}"\n'
+
+
+@pytest.mark.parametrize(
+    "way", ["conf.d/*.toml", "./conf.d/ocirt.toml", "{etc}/conf.d/*.toml", "conf.d/../conf.d/o*.toml"]
+)
+def test_a_file_that_containerd_imports(containerd, tmp_path, way):
+    """By its path or a pattern, relative to the file that names it."""
+    config = f'version = 2\nimports = ["{way.format(etc=tmp_path / "etc")}"]\n'
+    found = containerd({"config.toml": config + runtime("runc"), "conf.d/ocirt.toml": runtime("ocirt")})
+    assert (found.level, found.found) == (GOOD, "containerd runs containers with ocirt (ocirt)")
+
+
+def test_an_imported_file_has_the_last_word(containerd, tmp_path):
+    """And is the one to change: lines in the file that imports it would have no effect."""
+    config = 'version = 2\nimports = ["conf.d/*.toml"]\n' + runtime("ocirt")
+    found = containerd({"config.toml": config, "conf.d/a.toml": runtime("runc")})
+    assert (found.level, found.found) == (NOTE, "containerd runs containers with runc")
+    assert f'in {tmp_path}/etc/conf.d/a.toml change line 2 to default_runtime_name = "ocirt"' in found.mend
+
+
+def test_files_that_import_each_other(containerd):
+    found = containerd(
+        {"config.toml": 'imports = ["a.toml"]', "a.toml": 'imports = ["config.toml"]\n' + runtime("ocirt")}
+    )
+    assert found.level == GOOD
+
+
+@pytest.mark.parametrize("version, plugin, level", [(2, CRI2, NOTE), (3, CRI3, GOOD)])
+def test_a_further_table_of_the_plugin(containerd, version, plugin, level):
+    """containerd 1 takes the last table of a plugin as a whole; containerd 2 lets it change single settings."""
+    config = f'version = {version}\nimports = ["a.toml"]\n' + runtime("ocirt", plugin)
+    found = containerd({"config.toml": config, "a.toml": f'[plugins."{plugin}".containerd]\nsnapshotter = "x"\n'})
+    assert found.level == level
+
+
+def test_an_imported_file_that_is_missing(containerd):
+    """containerd does not start then."""
+    found = containerd({"config.toml": 'version = 2\nimports = ["none.toml"]\n' + runtime("ocirt")})
+    assert found.level == NOTE and "its configuration cannot be read" in found.found and "none.toml" in found.found

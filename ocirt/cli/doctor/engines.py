@@ -27,6 +27,7 @@ def examine(host: "Host") -> "Iterator[Finding]":
         "dockerd": _docker,
         "containerd": _containerd,
     }
+    named_in = {"podman": lambda: _podman_setting()[1], "containerd": containerd_file}
     found = False
     for engine, runtime_of in readers.items():
         path = shutil.which(engine, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
@@ -36,7 +37,7 @@ def examine(host: "Host") -> "Iterator[Finding]":
         try:
             runtime = runtime_of()
             switched = runtime is not None and is_ocirt(runtime)
-            mend = "" if switched else way(engine, host, _podman_setting()[1] if engine == "podman" else None)
+            mend = "" if switched else way(engine, host, named_in[engine]() if engine in named_in else None)
         except (OSError, ValueError) as error:
             words = f"{error.filename}: {reason(error)}" if isinstance(error, OSError) else str(error)
             yield note(f"{engine}: its configuration cannot be read: {words}")
@@ -96,11 +97,59 @@ def _docker() -> str | None:
     return None if runtime is None else str(runtime)
 
 
+def _containerd_files() -> "dict[str, dict[str, Any]]":
+    """containerd's file and those that it imports, in the order in which containerd takes them: path -> settings. A path is
+    relative to the file that imports it.
+
+    :raises OSError: a file that is imported by its name cannot be read, with which containerd does not start.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    pending = [CONTAINERD_FILE]
+    while pending:
+        path = pending.pop(0)
+        if path in found:
+            continue
+        if path != CONTAINERD_FILE:
+            os.stat(path)
+        found[path] = _toml(path)
+        imports = found[path].get("imports")
+        for each in imports if isinstance(imports, list) else []:
+            whole = os.path.normpath(os.path.join(os.path.dirname(path), str(each)))
+            pending += sorted(glob(whole, include_hidden=True)) if "*" in whole else [whole]
+    return found
+
+
+def _merged(table: "dict[str, Any]", later: object, version: object) -> "dict[str, Any]":
+    """The table of a plugin after a further file. From version 3 of the file on, which is containerd 2's, the later file
+    changes single settings; before, it replaces the whole table.
+    """
+    if not isinstance(later, dict):
+        return table
+    if not isinstance(version, int) or version < 3:
+        return later
+    both = {key: _merged(table[key], later[key], version) for key in later if isinstance(table.get(key), dict)}
+    return {**table, **later, **both}
+
+
+def containerd_file() -> str:
+    """The last of containerd's files that has a table of the CRI plugin: settings in an earlier one may have no effect."""
+    having = [
+        path
+        for path, settings in _containerd_files().items()
+        if any([value_at(settings, "plugins", plugin, "containerd") for plugin in PLUGINS.values()])
+    ]
+    return having[-1] if having else CONTAINERD_FILE
+
+
 def _containerd() -> str | None:
     """The program of the CRI plugin's default runtime; containerd 2 has another name for the plugin."""
-    settings = _toml(CONTAINERD_FILE)
+    files = _containerd_files()
+    version = files[CONTAINERD_FILE].get("version")
     for plugin in reversed(PLUGINS.values()):
-        containerd = value_at(settings, "plugins", plugin, "containerd")
+        table: dict[str, Any] = {}
+        for settings in files.values():
+            table = _merged(table, value_at(settings, "plugins", plugin), version)
+        containerd = value_at(table, "containerd")
         name = value_at(containerd, "default_runtime_name")
         if name:
             return str(value_at(containerd, "runtimes", name, "options", "BinaryName") or name)

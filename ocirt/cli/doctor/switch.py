@@ -43,13 +43,13 @@ DOCKER_FILE, CONTAINERD_FILE = "/etc/docker/daemon.json", "/etc/containerd/confi
 def way(engine: str, host: "Host", named_in: str | None = None) -> str:
     """What to do so that the engine uses ocirt.
 
-    :param named_in: the file from which podman has the runtime that it uses now.
+    :param named_in: the file from which podman or containerd has the runtime that it uses now.
     """
     ways = {
         "podman": lambda: _podman(host.euid, named_in),
         "buildah": lambda: f"run: export BUILDAH_RUNTIME={PLACE} BUILDAH_ISOLATION=oci",
         "dockerd": lambda: _docker(host),
-        "containerd": lambda: _containerd(host),
+        "containerd": lambda: _containerd(host, named_in or CONTAINERD_FILE),
     }
     return ways[engine]().replace(PLACE, shutil.which("ocirt") or PLACE)
 
@@ -90,10 +90,13 @@ def _docker(host: "Host") -> str:
     )
 
 
-def _containerd(host: "Host") -> str:
-    """TOML takes each table once, and its version only in front of the tables."""
-    text = _text(CONTAINERD_FILE)
-    settings = tomllib.loads(text)
+def _containerd(host: "Host", path: str) -> str:
+    """TOML takes each table once, and its version only in front of the tables.
+
+    :param path: of containerd's file, or of the one that it imports.
+    """
+    text = _text(path)
+    settings = tomllib.loads(_text(CONTAINERD_FILE))
     tables = [table.replace("PLUGIN", plugin_of(settings)) for table in CONTAINERD]
     if not settings:
         tables.insert(0, "version = 2")
@@ -104,13 +107,13 @@ def _containerd(host: "Host") -> str:
         )
     added = [table for table in tables if _may_follow(text, table)]
     by_hand = [_change(text, table) for table in tables if table not in added]
-    folder = os.path.dirname(CONTAINERD_FILE)
+    folder = os.path.dirname(path)
     start = "" if os.path.isdir(folder) else f"mkdir -p {folder} && "
     lines = "\n".join(["" if not text or text.endswith("\n") else "\n", *added]).removeprefix("\n")
-    command = f"{start}{_printf(lines)} >> {CONTAINERD_FILE}"
+    command = f"{start}{_printf(lines)} >> {path}"
     if not by_hand:
         return f"run: {command}{_restart('containerd', 'containerd', host)}"
-    changes = [f"in {CONTAINERD_FILE} {'; '.join(by_hand)}", *([f"run: {command}"] if added else [])]
+    changes = [f"in {path} {'; '.join(by_hand)}", *([f"run: {command}"] if added else [])]
     return "; then ".join(changes) + _restart("containerd", "containerd", host, by_hand=True)
 
 
