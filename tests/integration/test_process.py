@@ -210,6 +210,24 @@ def test_a_program_that_cannot_run(ocirt, bundle, args, words):
     assert words in ocirt.fails("run", "--bundle", bundle, "c1")
 
 
+def test_arguments_and_an_environment_that_are_too_long_together(ocirt, bundle):
+    """The kernel limits both together, so the error names both, whichever of them is the longer one."""
+    bundle.config["process"]["env"] = ["HOME=/", *[f"A{i}={'x' * 100_000}" for i in range(10, 90)]]
+    bundle.args("/bin/true").save()
+    words = "process.args (10 bytes) and process.env (8000407 bytes): exec /bin/true: argument list too long"
+    said = ocirt.fails("run", "--bundle", bundle, "c1")
+    assert words in said, said
+    large = [word for i in range(10, 28) for word in ("--env", f"A{i}={'x' * 100_000}")]
+    bundle.config["process"]["env"] = ["HOME=/"]
+    bundle.config["process"]["rlimits"] = [{"type": "RLIMIT_STACK", "soft": 131072, "hard": 131072}]
+    bundle.args("sleep", "60").save()
+    ocirt.ok("run", "--detach", "--bundle", bundle, "c1")
+    said = ocirt.fails("exec", *large, "c1", "/bin/true", status=255)
+    assert "exec /bin/true: argument list too long" in said and "process.args (10 bytes) and process.env (" in said, (
+        said
+    )
+
+
 @pytest.mark.parametrize(
     "head, interpreter",
     [

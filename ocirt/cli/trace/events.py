@@ -137,7 +137,7 @@ def _part(pid: int, data: bytes, used: int, size_of_part: int) -> Part:
 
 
 def _fit(size: int, texts: list[bytes]) -> bool:
-    """Do the texts of an event fill it, but for zeros at its end?"""
+    """Do the texts of an event fill it, except for zeros at its end?"""
     used = EVENT_HEAD + sum([len(text) + 1 for text in texts[:TEXTS]])
     return size == -(-used // ALIGNED) * ALIGNED and not any(texts[TEXTS:])
 

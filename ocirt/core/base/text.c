@@ -195,10 +195,6 @@ int parse_number(const char *text, int64_t *number) {
   return 0;
 }
 
-int is_named(struct span name, const char *text) {
-  return name.size == strlen(text) && !memcmp(name.text, text, name.size);
-}
-
 int is_same(struct span a, struct span b) { return a.size == b.size && !memcmp(a.text, b.text, a.size); }
 
 #define HASH_PRIME 0x100000001b3u

@@ -66,5 +66,4 @@ struct span {
 // FNV-1a of `size` bytes, continued from `hash`, which begins with HASH.
 #define HASH 0xcbf29ce484222325u
 uint64_t hash_of(uint64_t hash, const char *data, size_t size);
-int is_named(struct span name, const char *text);
 int is_same(struct span a, struct span b);

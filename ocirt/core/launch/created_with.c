@@ -45,7 +45,8 @@ int read_stored_state(struct stored_state *s, const char *at, const char *end) {
     if (!(at = value_end(value.text, end))) return 0;
     value.size = (uint32_t)(at - value.text);
     for (unsigned i = 0; i < COUNT(wanted); i++)
-      if (is_named((struct span){key.text + 1, key.size - 2}, wanted[i].name)) *wanted[i].value = value;
+      if (key.size - 2 == strlen(wanted[i].name) && !memcmp(key.text + 1, wanted[i].name, key.size - 2))
+        *wanted[i].value = value;
     at = skip_space(at, end);
   } while (at < end && *at == ',');
   return at < end && *at == '}' && skip_space(at + 1, end) == end && is_string(s->oci_version) &&

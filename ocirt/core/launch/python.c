@@ -14,7 +14,6 @@
 #define KEEP_SECONDS 10 // the most that the runtime waits for Python to keep a program
 
 #define PYTHON_FILES 64 // with fewer open files Python may not start
-
 #define PYTHON_NEEDS (16 << 20) // bytes of memory; with less, a signal may end Python at its start
 
 // Fails the verb and names the limit if one is too small for Python.

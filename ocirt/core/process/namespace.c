@@ -20,7 +20,6 @@
 #include "executor/process_file.h"
 
 #define KEY_POSSESSOR_ALL 0x3f000000
-
 #define KEY_USER_ALL 0x003f0000
 
 int do_open_namespace(struct run *r, const struct step_open_namespace *s) {

@@ -125,13 +125,24 @@ int do_prepare_exec(struct run *r, const struct step_prepare_exec *s) {
   return called(r, "close_range", sys_close_range(first, ~0u, CLOSE_RANGE_CLOEXEC));
 }
 
+// The bytes of all texts, each with its NUL.
+static int64_t bytes_in(const char *const *texts) {
+  int64_t size = 0;
+  for (; *texts; texts++)
+    size += (int64_t)strlen(*texts) + 1;
+  return size;
+}
+
 int do_exec(struct run *r, const struct step_exec *s) {
   // The phase must say running before the program runs. If execve fails, this process ends.
   __atomic_store_n(r->child.phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
   int error = (int)sys3(SYS_execve, r->executable, TEXTS(args)->items, r->environment);
   // A store, because a seccomp filter may refuse system calls by now.
   __atomic_store_n(r->child.phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
-  format(&r->detail, "%s: exec %s: ", text_of(r->program, s->head.at), r->executable);
+  if (error == -E2BIG) // the kernel limits both together
+    format(&r->detail, "process.args (%l bytes) and process.env (%l bytes)", bytes_in(TEXTS(args)->items),
+        bytes_in(r->environment));
+  format(&r->detail, "%s: exec %s: ", error == -E2BIG ? "" : text_of(r->program, s->head.at), r->executable);
   put_exec_error(&r->detail, r->executable, error);
   return failing(r, "", error);
 }

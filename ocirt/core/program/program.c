@@ -22,7 +22,6 @@ static const uint16_t record_sizes[] = {sizeof(struct section), sizeof(uint64_t)
 #define PROGRAM_MAX (64 << 20) // bytes, including the state behind it
 
 #define TABLE(p, name, type) ((const struct type *)((p)->base + (p)->header->name.offset))
-
 #define ROWS(p, name, type) ((p)->header->name.size / sizeof(struct type))
 
 static int within(uint64_t first, uint64_t count, uint64_t size) { return first <= size && count <= size - first; }

@@ -100,8 +100,7 @@ void verb_delete(struct request *q) {
     sys_close(busy.dir);
   }
   need_container(&c, q, LOCK_EX);
-  const char *status = container_status(&c);
-  const char *as = q->flags[FLAG_AS];
+  const char *status = container_status(&c), *as = q->flags[FLAG_AS];
   note_throttling(&c.program);
   int ends_created = as && !strcmp(as, "runc") && !strcmp(status, "created"); // DELETES_CREATED in model/peers.py
   if (!force && !ends_created && strcmp(status, "stopped"))
