@@ -53,9 +53,7 @@ def test_before_6_3_the_librarys_memfds_are_of_one_kind(monkeypatch):
 
     memfd_create = os.memfd_create
     monkeypatch.setattr(os, "memfd_create", made)
-    fd = lifecycle.memfd("config.json", b"{}")
-    assert lifecycle.contents(fd) == b"{}"
-    os.close(fd)
+    assert lifecycle.contents(lifecycle.memfd("config.json", b"{}")) == b"{}"
 
 
 @pytest.fixture
