@@ -1,5 +1,7 @@
 """``ocirt doctor``: a file of an engine that cannot be read. podman reads many, so the finding names the one."""
 
+import os
+
 import pytest
 
 from ocirt.cli.doctor import engines
@@ -31,10 +33,19 @@ def test_the_file_is_named(findings, tmp_path, engine, file, data):
     assert level == "note" and words.startswith(f"{engine}: its configuration cannot be read: {tmp_path / file}: ")
 
 
-def test_a_directory_of_that_name(findings, tmp_path):
-    (tmp_path / "settings").mkdir()
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.symlink("/dev/zero", path)])
+def test_no_regular_file(findings, tmp_path, make):
+    """Nobody writes to the FIFO, and /dev/zero has no end."""
     path = tmp_path / "settings"
+    make(path)
     for engine in ("dockerd", "containerd"):
         assert findings(engine) == [
-            ("note", f"{engine}: its configuration cannot be read: {path}: is a directory"),
+            ("note", f"{engine}: its configuration cannot be read: {path}: is no regular file"),
         ]
+
+
+def test_a_huge_file(findings, tmp_path):
+    path = tmp_path / "settings"
+    with open(path, "wb") as file:
+        file.truncate(1 << 40)
+    assert findings("dockerd") == [("note", f"dockerd: its configuration cannot be read: {path}: has more than 4 MiB")]

@@ -35,12 +35,7 @@ TREE = Path(__file__).parents[2]
     ],
 )
 def test_an_engine_that_is_switched(monkeypatch, tmp_path, name, path, text, runtime):
-    file = tmp_path / "settings"
-    file.write_text(text)
-    real_open = open
-    monkeypatch.setattr(
-        "builtins.open", lambda asked, *more, **rest: real_open(file if asked == path else asked, *more, **rest)
-    )
+    monkeypatch.setattr(engines, "text_of", lambda asked: text if asked == path else "")
     monkeypatch.setattr(engines, "glob", lambda pattern: [])  # further files that this machine may have
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert getattr(engines, f"_{name}")() == runtime and engines.is_ocirt(runtime)

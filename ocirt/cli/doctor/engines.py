@@ -8,6 +8,7 @@ from glob import glob
 
 from ...errors import reason
 from ...model.json import value_at
+from .files import text_of
 from .finding import Finding, good, note
 from .switch import CONTAINERD_FILE, DOCKER_FILE, PLUGINS, way
 
@@ -57,11 +58,9 @@ def is_ocirt(runtime: str) -> bool:
 
 
 def _toml(path: str) -> "dict[str, Any]":
+    text = text_of(path)
     try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except FileNotFoundError:
-        return {}
+        return tomllib.loads(text)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -85,11 +84,11 @@ def _podman_setting() -> tuple[str | None, str | None]:
 
 
 def _docker() -> str | None:
-    try:
-        with open(DOCKER_FILE) as file:
-            settings = json.load(file)
-    except FileNotFoundError:
+    text = text_of(DOCKER_FILE)
+    if not text:
         return None
+    try:
+        settings = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{DOCKER_FILE}: {error}") from None
     name = value_at(settings, "default-runtime")

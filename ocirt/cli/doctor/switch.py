@@ -11,6 +11,7 @@ import tomllib
 from shlex import quote
 
 from ...model.json import value_at
+from .files import text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,8 +76,7 @@ def _docker(host: "Host") -> str:
     if not os.path.exists(DOCKER_FILE):
         folder = os.path.dirname(DOCKER_FILE)
         return f"run: mkdir -p {folder} && {_printf(DOCKER)} > {DOCKER_FILE}{_restart('docker', 'dockerd', host)}"
-    with open(DOCKER_FILE) as file:
-        settings = json.load(file)
+    settings = json.loads(text_of(DOCKER_FILE) or "{}")
     runtime = json.dumps(json.loads(DOCKER)["runtimes"]["ocirt"])
     inner = (
         f'"ocirt": {runtime} to its "runtimes"'
@@ -95,8 +95,8 @@ def _containerd(host: "Host", path: str) -> str:
 
     :param path: of containerd's file, or of the one that it imports.
     """
-    text = _text(path)
-    settings = tomllib.loads(_text(CONTAINERD_FILE))
+    text = text_of(path)
+    settings = tomllib.loads(text_of(CONTAINERD_FILE))
     tables = [table.replace("PLUGIN", plugin_of(settings)) for table in CONTAINERD]
     if not settings:
         tables.insert(0, "version = 2")
@@ -145,14 +145,6 @@ def _restart(service: str, program: str, host: "Host", by_hand: bool = False) ->
     if not host.has_systemd:
         return f"; then restart {program}"
     return f"; then run: systemctl restart {service}" if by_hand else f" && systemctl restart {service}"
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path) as file:
-            return file.read()
-    except FileNotFoundError:
-        return ""
 
 
 def _oneline(lines: str) -> str:
