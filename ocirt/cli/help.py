@@ -37,7 +37,8 @@ is sent as Ctrl-D.
 With --explain run warns of each system call that linux.seccomp refuses, with its arguments and the rule, up
 to 50 times for each name; a call that the profile answers with a signal ends the program by SIGKILL. With
 --record run writes a profile to FILE that allows what the program has used and nothing else, so run it
-until it has done all it ever does. Both make system calls slower, and cannot be combined with --detach or --init.
+until it has done all it ever does. Both make system calls slower, and cannot be combined with --detach or
+--init.
 With --image run takes an image of the store instead of a bundle, and pulls it if the store
 does not have it. The container gets the config of "ocirt spec" with the image's command, environment, user
 and directory, and a writable layer that is removed with it. Flags come before ID then.""",

@@ -203,11 +203,12 @@ def _ruled(net: Net, config: dict[str, Any]) -> dict[str, Any]:
     for kind, names in ((config.get("process") or {}).get("capabilities") or {}).items():
         check_harmless(f"process.capabilities.{kind}", names or ())
     tool("pasta", "passt")
+    nft = tool("nft", "nftables")
     try:
         Descriptor(os.open, TUN, os.O_RDWR | os.O_CLOEXEC).close()
     except OSError as error:
         raise HostError("net", f"{TUN}: {reason(error)}: pasta needs it to connect a container") from None
-    load = {"path": tool("nft", "nftables"), "args": ["nft", rules(net)]}
+    load = {"path": nft, "args": ["nft", rules(net)]}
     hooks = dict(config.get("hooks") or {})
     hooks["createContainer"] = [load, *(hooks.get("createContainer") or [])]
     return {**config, "hooks": hooks}

@@ -71,6 +71,9 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path, program, package):
 
 
 def test_a_host_that_lets_the_user_make_no_interface(monkeypatch, tmp_path):
+    monkeypatch.setattr(network, "TOOLS", str(tmp_path))
+    for name in ("pasta", "nft"):
+        (tmp_path / name).touch(mode=0o755)
     monkeypatch.setattr(network, "TUN", str(tmp_path / "tun"))
     expected = f"net: {tmp_path}/tun: no such file or directory: pasta needs it to connect a container"
     with pytest.raises(ocirt.HostError, match=expected):
