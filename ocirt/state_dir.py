@@ -333,12 +333,9 @@ def lives(pid: int, start_time: int) -> bool:
 def start_time_of(pid: int) -> int:
     """When the process ``pid`` began, in clock ticks since boot (proc_pid_stat(5), field 22); 0 if it has ended."""
     try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)  # a file object takes seven system calls
-        try:
-            # The second field, a name in parentheses, may contain anything; the last parenthesis ends it.
-            return int(os.read(fd, 1 << 12).rpartition(b")")[2].split()[19])
-        finally:
-            os.close(fd)
+        file = Descriptor(os.open, f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)  # a file object takes seven calls
+        # The second field, a name in parentheses, may contain anything; the last parenthesis ends it.
+        return int(os.read(file.fileno(), 1 << 12).rpartition(b")")[2].split()[19])
     except (OSError, IndexError):
         return 0
 
