@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -92,12 +93,14 @@ def peers(place: Place, program: Sequence[str], rootfs: Path) -> dict[str, Calla
 
 
 def medians(works: dict[str, Callable[[], object]], rounds: int, pause: float) -> dict[str, float]:
-    """Milliseconds of each work; the works take turns."""
+    """Milliseconds of each work. The works take turns, in random order, because one leaves work to the kernel for which the
+    next one pays.
+    """
     times: dict[str, list[float]] = {name: [] for name in works}
     for each in works.values():
         each()
     for _ in range(rounds):
-        for name, work in works.items():
+        for name, work in random.sample(list(works.items()), len(works)):
             time.sleep(pause)
             begin = time.perf_counter()
             work()
