@@ -11,14 +11,16 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from errno import ECONNREFUSED
 from typing import Protocol
 
-from ..state_dir import start_time_of
 from .children import Child
 from .runtime import Runtime
 from .waiting import Operation, Wait
 
 GO_ON = b"\n"
+PREFIX = ","
+"""How the names of the sockets begin. No id of a container has a comma."""
 Receive = Callable[[Sequence[int]], None]
 """Gets the descriptors, which belong to it, and puts the files there."""
 
@@ -70,17 +72,16 @@ class Lender:
         self._count = count
         self._lock, self._lent = threading.Lock(), list[int]()
         self._failure: Exception | None = None
+        self._folder = os.open(runtime.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         if runtime.root not in _swept:
             _swept.add(runtime.root)
-            _sweep(runtime.root)
-        self._folder = os.open(runtime.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._name = f"{_prefix()}{os.getpid()},{start_time_of(os.getpid())},{os.urandom(8).hex()}"
+            _sweep(runtime.root, self._folder)
+        self._name = f"{PREFIX}{os.urandom(8).hex()}"
         self.path = os.path.join(runtime.root, self._name)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         self._peer: socket.socket | None = None
         try:
-            # The address of a socket is short; runtime.root may be longer.
-            self._socket.bind(f"/proc/self/fd/{self._folder}/{self._name}")
+            self._socket.bind(_address(self._folder, self._name))
             os.chmod(self._name, 0o600, dir_fd=self._folder)
             self._socket.listen(1)
         except BaseException:
@@ -190,19 +191,36 @@ class Lender:
         return True
 
 
-def _prefix() -> str:
-    """How the names of this machine's sockets begin, as far as this process can tell whether their makers live. No id of
-    a container has a comma.
+def _address(folder: int, name: str) -> str:
+    """The path of a socket by the descriptor of its directory: an address is short, and the directory's path may be long."""
+    return f"/proc/self/fd/{folder}/{name}"
+
+
+def _sweep(root: str, folder: int) -> None:
+    """Remove the sockets of processes that were killed before they could.
+
+    :param folder: a descriptor of the directory ``root``.
     """
-    return f",{os.stat('/proc/self/ns/pid').st_ino},"
-
-
-def _sweep(root: str) -> None:
-    """Remove the sockets of processes that were killed before they could."""
-    prefix = _prefix()
     for name in os.listdir(root):
-        if name.startswith(prefix):
-            pid, started, _ = name.removeprefix(prefix).split(",")
-            if start_time_of(int(pid)) != int(started):
-                with suppress(FileNotFoundError):  # another process does so, too
-                    os.unlink(os.path.join(root, name))
+        if name.startswith(PREFIX) and not _has_owner(folder, name):
+            with suppress(FileNotFoundError):  # another process does so, too
+                os.unlink(name, dir_fd=folder)
+
+
+def _has_owner(folder: int, name: str) -> bool:
+    """Does a process hold this socket? bind(2) makes the file first, and then joins it with the socket, while it holds the
+    directory's lock. rename(2) to the same name waits for that lock, and does nothing else.
+    """
+    try:
+        if _is_held(folder, name):
+            return True
+        os.rename(name, name, src_dir_fd=folder, dst_dir_fd=folder)
+        return _is_held(folder, name)
+    except OSError:  # another process has removed it
+        return True
+
+
+def _is_held(folder: int, name: str) -> bool:
+    """The kernel refuses a connection of the wrong type, which nobody notices, only after it has found the holder."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
+        return asking.connect_ex(_address(folder, name)) != ECONNREFUSED

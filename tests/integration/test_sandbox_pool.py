@@ -87,17 +87,21 @@ def test_killed_services_leave_no_socket(image, service, runtime, ocirt):
             sys.stdin.readline()
             pool.run(["true"], check=True)
     """
-    running = [service(program, stdin=subprocess.PIPE) for _ in range(2)]
-    for each in running:
-        assert each.stdout.readline() == "runs\n"
-    running[0].kill()
-    running[0].wait(LIMIT)
+    running, sockets = [], []
+    for _ in range(2):
+        running.append(service(program, stdin=subprocess.PIPE))
+        assert running[-1].stdout.readline() == "runs\n"
+        sockets.append({name for name in os.listdir(ocirt.root) if name.startswith(",")}.difference(*sockets))
+    living, killed = running
+    killed.kill()
+    killed.wait(LIMIT)
     with Pool(describe(Sandbox, image, runtime), size=1) as pool:
         assert pool.run(["echo", "x"]).text == "x\n"
-        assert not [name for name in os.listdir(ocirt.root) if f",{running[0].pid}," in name]
-    running[1].stdin.write("go on\n")
-    running[1].stdin.flush()
-    assert running[1].wait(LIMIT) == 0
+        left = {*os.listdir(ocirt.root)}
+        assert all(sockets) and sockets[0] <= left and not sockets[1] & left
+    living.stdin.write("go on\n")
+    living.stdin.flush()
+    assert living.wait(LIMIT) == 0
     wait_for(lambda: os.listdir(ocirt.root) == [])
     for each in running:
         each.stdout.close()
