@@ -8,11 +8,11 @@ import asyncio
 import errno
 import select
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from functools import partial, wraps
+from functools import wraps
 from typing import IO, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from .streams import LINE_MAX, Streams, no_pipe
-from .waiting import Operation, Ready, Wait
+from .waiting import Operation, Ready, Wait, carry_out
 
 Value = TypeVar("Value")
 Parameters = ParamSpec("Parameters")
@@ -58,21 +58,7 @@ def coming(make: Callable[Parameters, Coroutine[Any, Any, Owner]]) -> Callable[P
 
 async def drive(operation: Operation[Value]) -> Value:
     """Carry out an operation of the library in the running event loop."""
-    go_on: Callable[[], Wait] = partial(next, operation)
-    try:
-        while True:
-            try:
-                while True:
-                    go_on = partial(operation.send, await _poll(go_on()))
-            except StopIteration as stop:
-                value: Value = stop.value
-                return value
-            except BaseException as error:
-                if getattr(operation, "gi_frame", None) is None:  # the operation itself raised this error
-                    raise
-                go_on = partial(operation.throw, error)
-    finally:
-        del go_on  # the traceback of an error in it has this frame, which would then refer to itself
+    return await carry_out(operation, _poll)
 
 
 async def _poll(wait: Wait) -> Ready:

@@ -474,7 +474,7 @@ class Lifecycle:
                 f"container {self.id}: its program has no handler for signal {int(number)}, so the kernel "
                 "drops it for the first process of a pid namespace: make the container with init=True, or send SIGKILL",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         yield from self.verb("kill", *(["--all"] if all else []), "--", self.id, str(int(number)))
 

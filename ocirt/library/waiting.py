@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -43,14 +43,17 @@ Operation = Generator[Wait, Ready, Value]
 re-raises."""
 
 
-def drive(operation: Operation[Value]) -> Value:
-    """Carry out the operation in this thread."""
+async def carry_out(operation: Operation[Value], poll: Callable[[Wait], Awaitable[Ready]]) -> Value:
+    """Carry out the operation.
+
+    :param poll: waits.
+    """
     go_on: Callable[[], Wait] = partial(next, operation)
     try:
         while True:
             try:
                 while True:
-                    go_on = partial(operation.send, _poll(go_on()))
+                    go_on = partial(operation.send, await poll(go_on()))
             except StopIteration as stop:
                 value: Value = stop.value
                 return value
@@ -62,7 +65,18 @@ def drive(operation: Operation[Value]) -> Value:
         del go_on  # the traceback of an error in it has this frame, which would then refer to itself
 
 
-def _poll(wait: Wait) -> Ready:
+def drive(operation: Operation[Value]) -> Value:
+    """Carry out the operation in this thread."""
+    try:
+        carry_out(operation, _poll).send(None)
+    except StopIteration as stop:
+        value: Value = stop.value
+        return value
+    raise AssertionError("poll(2) has returned, so nothing is awaited")
+
+
+async def _poll(wait: Wait) -> Ready:
+    """Wait with poll(2), which blocks the thread: this coroutine never suspends."""
     poll = select.poll()
     for fd, mask in wait.fds.items():
         poll.register(fd, mask)

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import threading
 
 from ocirt.library import lending
 
@@ -29,24 +28,3 @@ def test_only_sockets_without_a_holder_are_removed(tmp_path):
         except TimeoutError:
             pass
     os.close(folder)
-
-
-def test_a_socket_that_is_being_bound_stays(tmp_path):
-    """bind(2) makes the file before the socket has it."""
-    folder = os.open(tmp_path, os.O_RDONLY)
-    stop = threading.Event()
-
-    def sweep():
-        while not stop.is_set():
-            lending._sweep(str(tmp_path), folder)
-
-    sweeper = threading.Thread(target=sweep)
-    sweeper.start()
-    try:
-        for number in range(2000):
-            with bound(folder, f",{number}"):
-                os.unlink(f",{number}", dir_fd=folder)
-    finally:
-        stop.set()
-        sweeper.join()
-        os.close(folder)
