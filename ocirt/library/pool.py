@@ -227,10 +227,8 @@ class Reserve:
                 waiting = Waiting(supervisor, session, connection)
             else:
                 streams, program, ready = Streams.open(PIPE, PIPE, PIPE), Descriptor.pipe(), Descriptor.pipe()
-                theirs = (
-                    program[0].fileno(),
-                    ready[1].fileno(),
-                )  # this function keeps them open until the process has them
+                # This function keeps the descriptors open until the process has them.
+                theirs = program[0].fileno(), ready[1].fileno()
                 supervisor = lifecycle.supervise("run", self.runtime, bundle, id, streams, theirs, self.flags)
                 waiting = Waiting(supervisor, session, connection, program[1], ready[0])
             waiting.supervisor.start()

@@ -31,6 +31,7 @@ def in_loop(ocirt):
     """Runs a coroutine function, and looks at what it leaves: no child, no descriptor, no thread that it needed."""
 
     def run(function):
+        gc.collect()  # what earlier tests have left must not be in it
         before = descriptors()
 
         async def main():

@@ -20,6 +20,7 @@ MANY = int(os.environ.get("OCIRT_TEST_SANDBOXES", "60"))
 @pytest.fixture
 def in_loop(ocirt):
     def run(function):
+        gc.collect()  # what earlier tests have left must not be in it
         before = descriptors()
 
         async def main():
