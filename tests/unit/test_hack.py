@@ -87,6 +87,53 @@ def test_the_version_has_its_heading_in_the_changelog():
     )
 
 
+def copied_scripts(folder, *names):
+    """A tree with these scripts of hack/ alone, this version and a CHANGELOG.md of 2.0.0 and 1.0.0."""
+    (folder / "hack").mkdir()
+    (folder / "ocirt").mkdir()
+    for name in ("lib.sh", *names):
+        shutil.copy(TREE / "hack" / name, folder / "hack" / name)
+    (folder / "ocirt/__init__.py").write_text('__version__ = "2.0.0"\n')
+    (folder / "CHANGELOG.md").write_text(CHANGELOG)
+    return folder
+
+
+CHANGELOG = """# Changelog
+
+## Unreleased
+
+## 2.0.0 - 2026-02-02
+
+### Added
+- Everything.
+
+## 1.0.0 - 2026-01-01
+- The first.
+"""
+
+
+@pytest.mark.parametrize(
+    "old, new, words",
+    [
+        ("## 2.0.0 - 2026-02-02", "## 2.0.0", "expected a heading like: ## 2.0.0 - "),
+        ("## 2.0.0 - 2026-02-02", "## Older", "expected a heading like: ## 2.0.0 - "),
+        (
+            "## Unreleased\n",
+            "## Unreleased\n\n### Fixed\n- This.\n- That,\n  and more.\n",
+            "2 entries under Unreleased",
+        ),
+        ("- Everything.\n", "", "expected entries below the heading of 2.0.0"),
+    ],
+)
+def test_hack_release_refuses_a_changelog_that_is_not_done(tmp_path, old, new, words):
+    assert old in CHANGELOG
+    script = copied_scripts(tmp_path, "release") / "hack/release"
+    (tmp_path / "CHANGELOG.md").write_text(CHANGELOG.replace(old, new))
+    done = subprocess.run([script, "2.0.0"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"hack/release: CHANGELOG.md: {words}") and done.stderr.count("\n") == 1, done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments, name", [([], "bookworm-0a11be75c355.tar"), (["trixie"], "trixie-76055b1cbb94.tar")]
 )
