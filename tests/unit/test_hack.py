@@ -87,6 +87,12 @@ def test_the_version_has_its_heading_in_the_changelog():
     )
 
 
+def test_the_names_of_files_in_install_md_are_of_this_version():
+    """hack/fresh.d/release runs the commands there."""
+    page = (TREE / "docs/install.md").read_text()
+    assert set(re.findall(r"ocirt[-_](\d+\.\d+\.\d+)", page)) == {ocirt.__version__}
+
+
 def copied_scripts(folder, *names):
     """A tree with these scripts of hack/ alone, this version and a CHANGELOG.md of 2.0.0 and 1.0.0."""
     (folder / "hack").mkdir()
