@@ -3,7 +3,9 @@
 OCIRT_TEST_RELEASE is a folder that hack/release has made, to test that one.
 """
 
+import gzip
 import hashlib
+import io
 import json
 import os
 import re
@@ -20,11 +22,15 @@ from packaging.utils import parse_wheel_filename
 
 import ocirt
 from conformance.cells import SLOWNESS
+from man import pages
+from ocirt.cli.flags import VERBS
 
 TREE = Path(__file__).resolve().parents[2]
 VERSION = ocirt.__version__
 MACHINES = {"x86_64": 62, "aarch64": 183, "riscv64": 243}
 """Processor -> its number in ELF files."""
+DEBIAN = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Processor -> its name in Debian."""
 RUN = {"check": True, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
 
 
@@ -45,11 +51,34 @@ def sums(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
+def in_tar(data):
+    """Path -> content of each file in a tar archive."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as files:
+        return {each.name.removeprefix("./"): files.extractfile(each).read() for each in files if each.isfile()}
+
+
+def in_package(release, arch):
+    """Path -> content of each file that the Debian package of a processor installs."""
+    package = release / f"ocirt_{VERSION}_{DEBIAN[arch]}.deb"
+    return in_tar(subprocess.run(["dpkg-deb", "--fsys-tarfile", package], check=True, capture_output=True).stdout)
+
+
+def in_sdist(release):
+    found = in_tar((release / f"ocirt-{VERSION}.tar.gz").read_bytes())
+    return {name.removeprefix(f"ocirt-{VERSION}/"): data for name, data in found.items()}
+
+
+def elf_machine(data):
+    """The number of the processor for which an ELF file is."""
+    assert data[:4] == b"\x7fELF"
+    return int.from_bytes(data[18:20], "little")
+
+
 def test_the_files(release):
     arches = [f"ocirt-{VERSION}-linux-{arch}.tar.gz" for arch in MACHINES]
     wheels = [f"ocirt-{VERSION}-py3-none-manylinux_2_17_{arch}.musllinux_1_1_{arch}.whl" for arch in MACHINES]
     others = [f"ocirt-{VERSION}{end}" for end in (".tar.gz", ".cdx.json", ".intoto.json")]
-    debs = [f"ocirt_{VERSION}_{arch}.deb" for arch in ("amd64", "arm64")]
+    debs = [f"ocirt_{VERSION}_{arch}.deb" for arch in DEBIAN.values()]
     assert sorted(path.name for path in release.iterdir()) == sorted([*arches, *wheels, *others, *debs, "SHA256SUMS"])
 
 
@@ -100,7 +129,7 @@ def test_the_executable_of_each_processor(release, arch, tmp_path):
     with zipfile.ZipFile(next(release.glob(f"*musllinux_1_1_{arch}.whl"))) as wheel:
         data = wheel.read(f"ocirt-{VERSION}.data/scripts/ocirt")
         assert b"Root-Is-Purelib: false" in wheel.read(f"ocirt-{VERSION}.dist-info/WHEEL")
-    assert data[:4] == b"\x7fELF" and int.from_bytes(data[18:20], "little") == MACHINES[arch]
+    assert elf_machine(data) == MACHINES[arch]
     executable = tmp_path / "ocirt"
     executable.write_bytes(data)
     executable.chmod(0o755)
@@ -176,7 +205,7 @@ def test_a_machine_with_musl(release, tmp_path):
     assert said.startswith(f"ocirt version {VERSION}\n")
 
 
-@pytest.mark.parametrize("arch", ["amd64", "arm64"])
+@pytest.mark.parametrize("arch", DEBIAN.values())
 def test_lintian_finds_nothing(release, arch):
     package = release / f"ocirt_{VERSION}_{arch}.deb"
     command = ["lintian", "--no-cfg", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0", package]
@@ -184,27 +213,55 @@ def test_lintian_finds_nothing(release, arch):
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
-def test_what_the_debian_package_switches(release):
+@pytest.mark.parametrize("arch", DEBIAN)
+def test_what_the_debian_package_switches(release, arch):
     """Nothing: podman gets a name, and containerd a file that it does not read by itself."""
-    package = release / f"ocirt_{VERSION}_amd64.deb"
-    files = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], check=True, capture_output=True).stdout
-    listed = (
-        subprocess.run(["tar", "-tf", "-"], input=files, check=True, capture_output=True).stdout.decode().splitlines()
-    )
-    etc = [name for name in listed if name.startswith("./etc") and not name.endswith("/")]
-    assert etc == ["./etc/containers/containers.conf.d/ocirt.conf", "./etc/ocirt/containerd.toml"]
-    assert {"./usr/bin/ocirt", "./usr/share/man/man1/ocirt-run.1.gz"} < set(listed)
-    podman = TREE / "hack/release.d/debian" / etc[0]
+    etc = {name for name in in_package(release, arch) if name.startswith("etc/")}
+    assert etc == {"etc/containers/containers.conf.d/ocirt.conf", "etc/ocirt/containerd.toml"}
+    podman = TREE / "hack/release.d/debian/etc/containers/containers.conf.d/ocirt.conf"
     active = [line for line in podman.read_text().splitlines() if line and not line.startswith("#")]
     assert active == ["[engine.runtimes]", 'ocirt = ["/usr/bin/ocirt"]']
 
 
+@pytest.mark.parametrize("arch", DEBIAN)
+def test_the_manual_pages_and_completions_of_the_debian_package(release, arch):
+    files = in_package(release, arch)
+    manuals = {f"usr/share/man/man{name[-1]}/{name}.gz" for name in (*pages.NAMES, "ocirt-python.1")}
+    assert {name for name in files if name.startswith("usr/share/man/")} == manuals
+    for name in manuals:
+        text = gzip.decompress(files[name]).decode()
+        assert ".TH " in text or text == ".so man1/ocirt.1\n", name
+    completions = {
+        "usr/share/bash-completion/completions/ocirt": "complete -F _shtab_ocirt ocirt",
+        "usr/share/zsh/vendor-completions/_ocirt": "#compdef ocirt",
+        "usr/share/fish/vendor_completions.d/ocirt.fish": "complete -c ocirt ",
+    }
+    found = {name for name in files if re.search(r"/(bash-completion|zsh|fish)/", name)}
+    assert found == set(completions)
+    for name, line in completions.items():
+        text = files[name].decode()
+        assert line in text and all(re.search(rf"\b{verb}\b", text) for verb in VERBS), name
+
+
+@pytest.mark.parametrize("arch", DEBIAN)
+def test_what_else_is_in_the_debian_package(release, arch):
+    """The executable of its processor, the modules and the schemas of the sdist; no file that only another has."""
+    files = in_package(release, arch)
+    assert elf_machine(files["usr/bin/ocirt"]) == MACHINES[arch]
+    assert files["usr/bin/ocirt-python"].startswith(b"#!/usr/bin/python3\n")
+    sources = {
+        f"usr/lib/python3/dist-packages/{re.sub('^spec/', 'ocirt/spec/', name)}": data
+        for name, data in in_sdist(release).items()
+        if re.fullmatch(r"(ocirt|spec)/.*\.(py|json)", name)
+    }
+    assert sources.items() <= files.items() and len(sources) > 100
+    assert files.keys() == in_package(release, "x86_64").keys()
+
+
 def test_the_sdist_has_the_sources(release):
-    with tarfile.open(release / f"ocirt-{VERSION}.tar.gz") as sdist:
-        names = {name.removeprefix(f"ocirt-{VERSION}/") for name in sdist.getnames()}
     tracked = subprocess.run(["git", "-C", TREE, "ls-files"], **RUN).stdout.splitlines()
     left_out = {name for name in tracked if name.startswith((".github/", ".git-blame"))}
-    assert names == {*tracked, "PKG-INFO"} - left_out
+    assert in_sdist(release).keys() == {*tracked, "PKG-INFO"} - left_out
 
 
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
