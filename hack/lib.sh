@@ -269,20 +269,22 @@ make_youki() {
     cargo install --locked --version "$1" --features v1,v2,systemd,seccomp --root "$2" youki
 }
 
-# need_release_before: have a build of the release before this version, and print its executable. The commit of a release
-# is the one that wrote its heading into CHANGELOG.md.
+# need_release_before: have a build of the release before this version, and print its executable. A release is the commit
+# with its tag. Only 0.1.0 has none: it is the commit that wrote the heading into CHANGELOG.md.
 need_release_before() {
-  local current version commit folder
+  local current version commit folder git=(git -c safe.directory="$tree" -C "$tree")
   current=$(sed -nE 's/^__version__ = "(.*)"$/\1/p' "$tree/ocirt/__init__.py")
   version=$(sed -nE 's/^## ([0-9.]+) - .*/\1/p' "$tree/CHANGELOG.md" | grep -vFx "$current" | head -n 1)
   folder=$tree/build/releases/$version
   if [[ ! -x $folder/build/bin/ocirt ]]; then
-    commit=$(git -c safe.directory="$tree" -C "$tree" log -S"## $version - " --reverse --format=%H -- CHANGELOG.md | head -n 1)
-    [[ $commit ]] || die "finds no commit of the release $version: this needs the whole history"
+    commit=$("${git[@]}" rev-parse --quiet --verify "refs/tags/v$version^{commit}") || commit=''
+    [[ $commit || $version != 0.1.0 ]] ||
+      commit=$("${git[@]}" log -S"## $version - " --reverse --format=%H -- CHANGELOG.md | head -n 1)
+    [[ $commit ]] || die "finds no commit of the release $version: this needs the tag v$version, or for 0.1.0 the whole history"
     echo "$script: building the release $version" >&2
     rm -rf "$folder"
     mkdir -p "$folder"
-    git -c safe.directory="$tree" -C "$tree" archive "$commit" | tar -x -C "$folder"
+    "${git[@]}" archive "$commit" | tar -x -C "$folder"
     quietly "cannot build the release $version" timeout 900 "$folder/hack/build"
   fi
   echo "$folder/build/bin/ocirt"

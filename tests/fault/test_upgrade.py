@@ -2,31 +2,43 @@
 whose process has gone since (a restart of the host). This build tells their state, lists and deletes them."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import left_cgroups
+import ocirt as library
+from tests.fault.keep_state import POSTSTOP, keep
+from tests.integration.harness import TREE, left_cgroups
 
-RELEASES = sorted(path.name for path in (Path(__file__).parent / "data").iterdir())
+DATA = Path(__file__).parent / "data"
+RELEASES = sorted(path.name for path in DATA.iterdir())
 
 
-@pytest.fixture(params=RELEASES)
+@pytest.fixture(params=[*RELEASES, "this build"])
 def old(request, ocirt):
-    """The container ``old`` of a release."""
+    """The container ``old`` of a release, or of this build, as its release will be kept."""
     ocirt.root.mkdir(mode=0o700)
     place = ocirt.root / "old"
-    shutil.copytree(Path(__file__).parent / "data" / request.param, place)
+    if request.param in RELEASES:
+        shutil.copytree(DATA / request.param, place)
+    else:
+        keep(ocirt.executable, place)
     place.chmod(0o700)
     return place
+
+
+def test_each_release_has_one():
+    """From the moment when the tree has the number of the next one."""
+    versions = set(re.findall(r"^## (\d\S+) - ", (TREE / "CHANGELOG.md").read_text(), re.M))
+    assert versions - {library.__version__} <= set(RELEASES)
 
 
 def test_state_list_and_delete(ocirt, old, tmp_path):
     """Its programs are another build's: they are compiled anew from config.json and request, which are the format that stays.
     The poststop hook gets the state (runtime.md, Lifecycle 13)."""
-    said = Path("/tmp/ocirt-test-poststop")
-    said.unlink(missing_ok=True)
+    POSTSTOP.unlink(missing_ok=True)
     state = ocirt.state("old")
     assert (state["id"], state["status"], state["pid"], state["annotations"]) == (
         "old",
@@ -40,9 +52,9 @@ def test_state_list_and_delete(ocirt, old, tmp_path):
     assert "stopped" in ocirt.fails("start", "old") and "not running" in ocirt.fails("kill", "old")
     try:
         ocirt.ok("delete", "old")
-        assert json.loads(said.read_text())["status"] == "stopped"
+        assert json.loads(POSTSTOP.read_text())["status"] == "stopped"
     finally:
-        said.unlink(missing_ok=True)
+        POSTSTOP.unlink(missing_ok=True)
     assert ocirt.ids() == [] and left_cgroups() == []
 
 
@@ -51,5 +63,5 @@ def test_without_its_program(ocirt, old):
     (old / "program").unlink()
     assert ocirt.status("old") == "stopped"
     ocirt.ok("delete", "--force", "old")
-    Path("/tmp/ocirt-test-poststop").unlink(missing_ok=True)
+    POSTSTOP.unlink(missing_ok=True)
     assert ocirt.ids() == []

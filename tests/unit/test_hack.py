@@ -140,6 +140,32 @@ def test_hack_release_refuses_a_changelog_that_is_not_done(tmp_path, old, new, w
     assert done.stderr.startswith(f"hack/release: CHANGELOG.md: {words}") and done.stderr.count("\n") == 1, done.stderr
 
 
+def test_the_release_before_is_what_has_its_tag(tmp_path):
+    """The headings of CHANGELOG.md are there before the release is done."""
+    copied_scripts(tmp_path)
+    build = tmp_path / "hack/build"
+    build.write_text('#!/bin/sh\nmkdir -p "${0%/*}/../build/bin" && cp "$0" "${0%/*}/../build/bin/ocirt" # first\n')
+    build.chmod(0o755)
+    ask = f"source {tmp_path}/hack/lib.sh; need_release_before"
+
+    def git(*words):
+        options = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false", "-C", tmp_path]
+        subprocess.run(["git", *options, *words], check=True, capture_output=True, timeout=60)
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "the heading")
+    none = bash(ask)
+    assert (none.returncode, none.stdout) == (1, "") and "needs the tag v1.0.0" in none.stderr
+    build.write_text(build.read_text().replace("first", "last"))
+    git("commit", "-q", "-a", "-m", "the release")
+    git("tag", "v1.0.0")
+    found = bash(ask)
+    assert found.returncode == 0, found
+    assert found.stdout == f"{tmp_path}/build/releases/1.0.0/build/bin/ocirt\n"
+    assert "# last" in Path(found.stdout.strip()).read_text()
+
+
 @pytest.mark.parametrize(
     "arguments, name", [([], "bookworm-0a11be75c355.tar"), (["trixie"], "trixie-76055b1cbb94.tar")]
 )
