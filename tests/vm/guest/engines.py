@@ -263,18 +263,21 @@ Image=localhost/busybox:latest
 ContainerName=auto
 Network=none
 UserNS=auto
-Exec=sh -c "cat /proc/self/uid_map /proc/self/attr/current; ulimit -n; exec sleep 1000"
+Exec=sh -c "cat /proc/self/uid_map /proc/self/attr/current; ulimit -Hn; exec sleep 1000"
 [Service]
-LimitNOFILE=524288
+LimitNOFILE=%d
 TimeoutStartSec=240
 """
+OPEN_FILES = 524288
+"""The hard limit of the quadlet's service, as systemd gives it to services by default."""
 
 
 def test_quadlets(podman):
     """Notify=healthy: the service has started once the container's check has passed. UserNS=auto: podman hides securityfs
-    from the runtime, which applies the profile all the same.
+    from the runtime, which applies the profile all the same; and podman asks for a hard limit that is above that of the
+    service, which only the runtime can raise, for init and for what is executed.
     """
-    for name, text in (("healthy", HEALTHY), ("auto", AUTO)):
+    for name, text in (("healthy", HEALTHY), ("auto", AUTO % OPEN_FILES)):
         write(f"/etc/containers/systemd/{name}.container", text)
     ok("systemctl", "daemon-reload")
     try:
@@ -284,7 +287,11 @@ def test_quadlets(podman):
         ids, profile, limit = podman("logs", "auto").splitlines()
         assert ids.split()[0] == "0" and int(ids.split()[1]) >= 200000, ids
         assert profile.startswith("containers-default-") and profile.endswith(" (enforce)"), profile
-        assert int(limit) >= 524288
+        asked = json.loads(Path(of("auto", "OCIConfigPath")).read_text())["process"]["rlimits"]
+        (hard,) = [each["hard"] for each in asked if each["type"] == "RLIMIT_NOFILE"]
+        assert int(limit) == hard > OPEN_FILES
+        command = f"ulimit -n {OPEN_FILES} && exec {OCIRT} exec {of('auto', 'Id')} sh -c 'ulimit -Hn'"
+        assert ok("sh", "-c", command) == str(hard)
     finally:
         run("systemctl", "stop", "auto.service", "healthy.service")
         for name in "healthy", "auto":
