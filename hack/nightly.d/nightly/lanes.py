@@ -44,25 +44,27 @@ class Lane(NamedTuple):
         return [path for path in (self.results, *by_hand, *guests) if path.exists()]
 
 
-RESULTS = "build/nightly/results.xml"
-"""Relative to the tree, whose build/ is another folder in a root."""
-
-
 def here(name: str, host: str, *words: str) -> Lane:
     """A lane of hack/test on this machine."""
     path = f"build/nightly/{name}.xml"
     return Lane(name, host, ("hack/test", *words, f"--junitxml={path}"), (), TREE / path)
 
 
-def root(suite: str) -> Lane:
-    """The engines' lane in the root of another Debian."""
+def root(name: str, host: str, suite: str, *words: str) -> Lane:
+    """A lane of hack/test in the root of another Debian, whose build/ is a folder of this tree's."""
+    path = f"nightly/{name}.xml"
     return Lane(
-        f"engines-{suite}",
-        f"Engines of Debian {suite}, on this machine's kernel",
-        ("hack/test", f"--engines={suite}", f"--junitxml={RESULTS}"),
+        name,
+        host,
+        ("hack/test", f"--engines={suite}", *words, f"--junitxml=build/{path}"),
         ("hack/engines-root", suite, "--"),
-        TREE / "build/roots" / suite / RESULTS.removeprefix("build/"),
+        TREE / "build/roots" / suite / path,
     )
+
+
+def engines(suite: str) -> Lane:
+    """The engines' lane in the root of another Debian."""
+    return root(f"engines-{suite}", f"Engines of Debian {suite}, on this machine's kernel", suite)
 
 
 def guest(suite: str, folder: str, *options: str) -> Lane:
@@ -98,13 +100,14 @@ def aarch64() -> Lane:
 LANES = (
     here("here", "This machine"),
     here("engines", "This machine's engines", "--engines"),
-    here("kubernetes", "A kubelet on this machine", "--kubernetes"),
+    # The kubelet wants containerd 1.7 or newer; Debian 12 has 1.6.
+    root("kubernetes", "A kubelet with Debian forky's containerd, on this machine's kernel", "forky", "--kubernetes"),
     here("site", "The documentation site in this machine's Chromium", "--site"),
     here("fresh", "Bare Debians, with a clone of the tree", "--fresh"),
     here("release", "Bare Debians, with the files of a release", "--release"),
-    root("trixie"),
-    root("forky"),
-    root("sid"),
+    engines("trixie"),
+    engines("forky"),
+    engines("sid"),
     guest("bookworm", "build/vm"),
     guest("trixie", "build/vm/trixie"),
     guest("forky", "build/vm/forky", "--engines"),
