@@ -17,8 +17,7 @@ pytestmark = pytest.mark.skipif(
     [
         ("engines", 12, "tests/vm/guest/engines.py", ("--engines",)),
         ("selinux", 5, "tests/vm/guest/selinux.py", ("--engines", "--lsm", "selinux")),
-        # The guest has no module of netfilter, so that podman and dockerd make no network, whatever the runtime.
-        ("cells", 2, "tests/engines/test_smoke.py", ("--engines",)),
+        ("cells", 7, "tests/engines/test_smoke.py", ("--engines",)),
     ],
     ids=["engines", "selinux", "cells"],
 )
