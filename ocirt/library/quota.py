@@ -10,12 +10,9 @@ import errno
 import fcntl
 import os
 import struct
-import tempfile
-from contextlib import suppress
-from weakref import finalize
 
 from ..errors import HostError, reason
-from .remove import remove_beneath
+from .held_directory import HeldDirectory
 
 FS_IOC_FSGETXATTR, FS_IOC_FSSETXATTR = 0x801C581F, 0x401C5820
 FSXATTR = struct.Struct("=5I8x")
@@ -37,40 +34,24 @@ PREFIX = ".ocirt-disk-"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Disk:
-    """A directory with a quota. It is removed when nothing refers to this object any more, or with :meth:`close`.
-
-    If this process is killed, the directory stays; the next one in the same place removes it.
+class Disk(HeldDirectory):
+    """A directory with a quota, which is removed with it.
 
     :param place: a directory of a file system with project quotas.
     :param size: the most bytes.
-    :ivar path: of the directory. Only this user can reach it.
     :raises HostError: the file system has no project quotas, or this user may not set one.
     """
 
     def __init__(self, place: str, size: int) -> None:
         try:
-            above = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            super().__init__(place, PREFIX, _lift)
         except OSError as error:
             raise _failed(place, error) from None
         try:
-            fcntl.flock(above, fcntl.LOCK_EX)  # until the new directory has a lock of its own
-            _remove_left(above)
-            self.path = tempfile.mkdtemp(prefix=PREFIX, dir=place)
-            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            self._removed = finalize(self, _remove, self.path, fd)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            try:
-                _limit(fd, size)
-            except OSError as error:
-                self.close()
-                raise _failed(place, error) from None
-        finally:
-            os.close(above)
-
-    def close(self) -> None:
-        """Remove the directory, and its quota."""
-        self._removed()
+            _limit(self.fileno(), size)
+        except OSError as error:
+            self.close()
+            raise _failed(place, error) from None
 
 
 def _failed(place: str, error: OSError) -> HostError:
@@ -121,24 +102,11 @@ def _quotactl(fd: int, command: int, project: int, buffer: ctypes.Array[ctypes.c
         raise OSError(error, os.strerror(error))
 
 
-def _remove(path: str, fd: int) -> None:
-    """Remove a directory whose descriptor is the last use of it."""
-    above = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _remove_with_quota(above, os.path.basename(path), fd)
-    finally:
-        os.close(above)
-
-
-def _remove_with_quota(above: int, name: str, fd: int) -> None:
-    try:
-        project = _project(fd)
-        with suppress(FileNotFoundError):
-            remove_beneath(above, name)
-        if project >= PROJECTS[0]:
-            _set_quota(fd, project, 0, 0)
-    finally:
-        os.close(fd)
+def _lift(fd: int) -> None:
+    """Lift the quota of a directory that has been removed."""
+    project = _project(fd)
+    if project >= PROJECTS[0]:
+        _set_quota(fd, project, 0, 0)
 
 
 def _project(fd: int) -> int:
@@ -152,18 +120,3 @@ def _project(fd: int) -> int:
         return 0
     project: int = FSXATTR.unpack(attributes)[3]
     return project
-
-
-def _remove_left(above: int) -> None:
-    """Remove what processes that were killed have left: nobody has a lock on it. The caller has one on ``above``."""
-    for name in os.listdir(above):
-        if not name.startswith(PREFIX):
-            continue
-        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(fd)
-                continue
-            _remove_with_quota(above, name, fd)

@@ -5,51 +5,35 @@ written through descriptors; the sandbox is paused meanwhile.
 from __future__ import annotations
 
 import copy
-import fcntl
 import os
 import stat
-import tempfile
 from contextlib import suppress
 from errno import ENODATA, ENOTSUP, ENXIO
 from typing import TypeVar
-from weakref import finalize
 
 from ..errors import OcirtError, reason
 from .description import Description
-from .remove import LEVELS_MAX, remove_tree
+from .held_directory import HeldDirectory
+from .remove import LEVELS_MAX
 from .session import EXECUTABLE, Session
 
 CHUNK = 1 << 20
 PREFIX = "ocirt-snapshot-"
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 Kind = TypeVar("Kind", bound=Description)
 
 
-class Snapshot:
+class Snapshot(HeldDirectory):
     """The layers of a snapshot: a directory of the host with one directory for each overlay.
 
-    If this process is killed, the directory stays; the next snapshot in the same place removes it.
-
     :param place: where the directory is made.
-    :ivar directory: its path.
     :raises OSError: it cannot be made.
     """
 
     def __init__(self, place: str) -> None:
-        _remove_left(place)
-        self.directory, lock = _new_directory(place)
-        self._removed = finalize(self, _remove, self.directory, lock)
-
-    def close(self) -> None:
-        """Remove the layers."""
-        self._removed()
-
-    @property
-    def is_closed(self) -> bool:
-        return not self._removed.alive
+        super().__init__(place, PREFIX)
 
     def layer(self, number: int) -> str:
-        return os.path.join(self.directory, str(number))
+        return os.path.join(self.path, str(number))
 
 
 def take(session: Session, directory: str | os.PathLike[str]) -> Snapshot:
@@ -94,45 +78,6 @@ def forks(sandbox: Kind, snapshot: Snapshot, count: int) -> list[Kind]:
         }
         made.append(fork)
     return made
-
-
-def _new_directory(place: str) -> tuple[str, int]:
-    """A new directory, and a descriptor that has a lock on it: so others know that it is in use."""
-    while True:
-        path = tempfile.mkdtemp(prefix=PREFIX, dir=place)
-        try:
-            lock = os.open(path, DIRECTORY)
-        except FileNotFoundError:  # before it had a lock, another process has removed it
-            continue
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(path), os.fstat(lock)):
-                return path, lock
-        os.close(lock)
-
-
-def _remove(path: str, lock: int) -> None:
-    try:
-        remove_tree(path)
-    finally:
-        os.close(lock)
-
-
-def _remove_left(place: str) -> None:
-    """Remove the snapshots of this user's processes that were killed: nobody has a lock on these. Everybody may write in
-    /var/tmp, so those of other users, and what is no directory, stay.
-    """
-    for name in os.listdir(place):
-        if not name.startswith(PREFIX):
-            continue
-        with suppress(OSError):  # another process removes it, or another user has made it
-            lock = os.open(os.path.join(place, name), DIRECTORY)
-            try:
-                if os.fstat(lock).st_uid == os.geteuid():
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    remove_tree(os.path.join(place, name))
-            finally:
-                os.close(lock)
 
 
 def _copy_tree(source: str, target: str) -> None:
