@@ -61,6 +61,7 @@ class Connection:
     :param is_awaited: is the container created only once it is connected? Otherwise :meth:`lend` waits.
     :ivar begins_early: does pasta begin as soon as the network namespace exists, while the executable makes the rest of
         the container? Otherwise it begins with :meth:`lend`.
+    :ivar pasta: its supervisor; ``None`` before it begins.
     """
 
     _netns: Descriptor | None = None
@@ -72,7 +73,7 @@ class Connection:
         self._net, self._id, self.begins_early, self._is_awaited = net, id, begins_early, is_awaited
         # The host's cgroups need not know these programs: they stay in the caller's.
         self._runtime = replace(runtime, cgroup_manager="disabled")
-        self._pasta: Supervisor | None = None
+        self.pasta: Supervisor | None = None
         self._lender = Lender(runtime, self._receive, answers=not is_awaited)
         _all.add(self)
 
@@ -102,10 +103,8 @@ class Connection:
         """Start pasta, and do not wait for it."""
         config = self._of_host(pasta(self._net, NETNS, READY), PASTA_NEEDS)
         streams, bundle = Streams.open(self._namespaces[0], PIPE, PIPE), Bundle(None, config, "/")
-        self._pasta = lifecycle.supervise(
-            "run", self._runtime, bundle, _id("pasta"), streams, self._namespaces, Flags()
-        )
-        self._pasta.start()
+        self.pasta = lifecycle.supervise("run", self._runtime, bundle, _id("pasta"), streams, self._namespaces, Flags())
+        self.pasta.start()
         bundle.close()
 
     @property
@@ -135,11 +134,11 @@ class Connection:
         """
         if self._netns is None:
             return True
-        if self._pasta is None:
+        if self.pasta is None:
             self._begin()
-        assert self._pasta is not None
-        made = self._pasta.streams.ours[1].fileno()
-        with child.watched() as end, self._pasta.child.watched() as failed:
+        assert self.pasta is not None
+        made = self.pasta.streams.ours[1].fileno()
+        with child.watched() as end, self.pasta.child.watched() as failed:
             own = deadline_in(self._runtime.timeout)
             is_own = own is not None and (deadline is None or own < deadline)
             ready = yield Wait(dict.fromkeys([made, failed, end], select.POLLIN), own if is_own else deadline)
@@ -150,10 +149,10 @@ class Connection:
         if made in ready and os.read(made, CHUNK):
             self._lender.answer()
         elif end not in ready:
-            yield from self._pasta.end(None)
-            if self._pasta.ended is None:
-                raise self._pasta.failure()
-            said = os.read(self._pasta.streams.ours[2].fileno(), CHUNK).decode(errors="replace")
+            yield from self.pasta.end(None)
+            if self.pasta.ended is None:
+                raise self.pasta.failure()
+            said = os.read(self.pasta.streams.ours[2].fileno(), CHUNK).decode(errors="replace")
             raise HostError("net", f"pasta: {' '.join(said.split()) or 'it has ended without a message'}")
         return True
 
@@ -203,21 +202,14 @@ class Connection:
             "linux": {"namespaces": [{"type": "mount"}, *own, *namespaces]},
         }
 
-    def disconnect(self) -> Sequence[Supervisor]:
-        """Disconnect the container, and do not wait for the end of pasta.
-
-        :returns: pasta's supervisor, if there is one. Nobody reads its reports any more, so it kills and removes pasta.
+    def close(self) -> None:
+        """Disconnect the container, and do not wait for the end of pasta: nobody reads the reports of its supervisor any
+        more, which therefore kills and removes it.
         """
         self._lender.close()
-        if self._pasta is None:
-            return []
-        self._pasta.streams.close()
-        self._pasta.release()
-        return [self._pasta]
-
-    def close(self) -> None:
-        """Disconnect the container, and do not wait for the end of pasta."""
-        self.disconnect()
+        if self.pasta is not None:
+            self.pasta.streams.close()
+            self.pasta.release()
 
     def end(self) -> Operation[None]:
         """Disconnect the container, and let its network namespace go.
@@ -225,9 +217,9 @@ class Connection:
         :raises TimeoutExpired: pasta did not end within the runtime's time-out.
         """
         try:
-            for supervisor in self.disconnect():
-                if not (yield from supervisor.child.end(deadline_in(self._runtime.timeout))):
-                    raise TimeoutExpired("the end of pasta", self._runtime.timeout)
+            self.close()
+            if self.pasta is not None and not (yield from self.pasta.child.end(deadline_in(self._runtime.timeout))):
+                raise TimeoutExpired("the end of pasta", self._runtime.timeout)
         finally:
             self.close_netns()
 
@@ -290,7 +282,7 @@ def run(
     try:
         connection.lead(bundle)
         begin, end = yield from lifecycle.run(runtime, bundle, id, streams, pass_fds, input, timeout, output, flags)
-        connection.disconnect()  # pasta ends while nft looks
+        connection.close()  # pasta ends while nft looks
         denied = yield from connection.refused()
         return begin, end, denied
     finally:

@@ -385,9 +385,9 @@ class Reserve:
     def give_up(self, waiting: Waiting) -> None:
         """Leave the container to its supervisor, which kills it if it has not ended, and removes it."""
         waiting.close()
-        others = [] if waiting.connection is None else waiting.connection.disconnect()
+        pasta = None if waiting.connection is None else waiting.connection.pasta
         with self._lock:
-            self._leaving += [waiting.supervisor, *others]
+            self._leaving += [each for each in (waiting.supervisor, pasta) if each is not None]
 
     def program(self, args: Sequence[str], env: Mapping[str, str] | None, cwd: str | None) -> tuple[bytes, bytes]:
         """What the supervisor gets (:meth:`.program.Program.message`), or nothing and what a warm interpreter reads.
