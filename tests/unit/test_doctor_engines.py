@@ -38,7 +38,7 @@ def test_an_engine_that_is_switched(monkeypatch, tmp_path, name, path, text, run
     monkeypatch.setattr(engines, "text_of", lambda asked: text if asked == path else "")
     monkeypatch.setattr(engines, "glob", lambda pattern: [])  # further files that this machine may have
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    assert getattr(engines, f"_{name}")() == runtime and engines.is_ocirt(runtime)
+    assert getattr(engines, f"_{name}")()[0] == runtime and engines.is_ocirt(runtime)
     assert not engines.is_ocirt("/usr/sbin/runc")
 
 
@@ -109,9 +109,9 @@ def test_the_command_for_containerd_fits_the_file_that_is_there(monkeypatch, tmp
     settings = engines._toml(str(file))["plugins"][name]["containerd"]
     assert engines.is_ocirt(settings["runtimes"]["ocirt"]["options"]["BinaryName"])
     if by_hand:
-        assert engines._containerd() != settings["runtimes"]["ocirt"]["options"]["BinaryName"]
+        assert engines._containerd()[0] != settings["runtimes"]["ocirt"]["options"]["BinaryName"]
     else:
-        assert engines.is_ocirt(engines._containerd())
+        assert engines.is_ocirt(engines._containerd()[0])
 
 
 def test_a_file_of_containerd_that_has_the_oldest_format(monkeypatch, tmp_path):
@@ -136,7 +136,7 @@ def test_what_to_change_in_a_file_of_docker_that_is_there(monkeypatch, tmp_path,
     for module in (engines, switch):
         monkeypatch.setattr(module, "DOCKER_FILE", str(file))
     carried_out(switch.way("dockerd", host()))
-    assert engines.is_ocirt(engines._docker())
+    assert engines.is_ocirt(engines._docker()[0])
     file.write_text(json.dumps(settings))
     mend = switch.way("dockerd", host())
     assert all(each in mend for each in words) and "printf" not in mend
@@ -177,7 +177,7 @@ def test_settings_of_another_kind_name_no_runtime(monkeypatch, tmp_path, engine,
     monkeypatch.setattr(engines, "_toml", lambda path: real(path) if path == str(file) else {})
     monkeypatch.setattr(engines, "glob", lambda pattern: [])
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    assert getattr(engines, f"_{engine}")() is None
+    assert getattr(engines, f"_{engine}")()[0] is None
 
 
 @pytest.fixture
@@ -245,3 +245,11 @@ def test_an_imported_file_that_is_missing(containerd):
     """containerd does not start then."""
     found = containerd({"config.toml": 'version = 2\nimports = ["none.toml"]\n' + runtime("ocirt")})
     assert found.level == NOTE and "its configuration cannot be read" in found.found and "none.toml" in found.found
+
+
+def test_the_settings_are_read_once(containerd, monkeypatch):
+    """Those that the runtime comes from are those that say which file to change."""
+    asked, read = [], engines.text_of
+    monkeypatch.setattr(engines, "text_of", lambda path: asked.append(os.path.basename(path)) or read(path))
+    found = containerd({"config.toml": 'version = 2\nimports = ["a.toml"]\n', "a.toml": runtime("runc")})
+    assert asked == ["config.toml", "a.toml"] and "a.toml change line 2" in found.mend

@@ -19,26 +19,28 @@ if TYPE_CHECKING:
 
     from ...model.host import Host
 
+    Setting = tuple[str | None, str | None]
+    """The runtime that an engine's configuration names; and of podman and containerd the file that switches them."""
+
 
 def examine(host: "Host") -> "Iterator[Finding]":
     """A finding for each engine on PATH."""
-    readers: dict[str, Callable[[], str | None]] = {
+    readers: dict[str, Callable[[], Setting]] = {
         "podman": _podman,
-        "buildah": lambda: os.environ.get("BUILDAH_RUNTIME"),
+        "buildah": lambda: (os.environ.get("BUILDAH_RUNTIME"), None),
         "dockerd": _docker,
         "containerd": _containerd,
     }
-    named_in = {"podman": lambda: _podman_setting()[1], "containerd": containerd_file}
     found = False
-    for engine, runtime_of in readers.items():
+    for engine, setting_of in readers.items():
         path = shutil.which(engine, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
         if path is None:
             continue
         found = True
         try:
-            runtime = runtime_of()
+            runtime, file = setting_of()
             switched = runtime is not None and is_ocirt(runtime)
-            mend = "" if switched else way(engine, host, named_in[engine]() if engine in named_in else None)
+            mend = "" if switched else way(engine, host, file)
         except (OSError, ValueError) as error:
             words = f"{error.filename}: {reason(error)}" if isinstance(error, OSError) else str(error)
             yield note(f"{engine}: its configuration cannot be read: {words}")
@@ -65,14 +67,10 @@ def _toml(path: str) -> "dict[str, Any]":
         raise ValueError(f"{path}: {error}") from None
 
 
-def _podman() -> str | None:
-    return _podman_setting()[0]
-
-
-def _podman_setting() -> tuple[str | None, str | None]:
-    """The runtime of the last file of containers.conf(5) that names one, and this file."""
+def _podman() -> "Setting":
+    """Of the last file of containers.conf(5) that names a runtime."""
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.environ.get("HOME", "/"), ".config")
-    found: tuple[str | None, str | None] = (None, None)
+    found: Setting = (None, None)
     for base in ("/usr/share", "/etc", home):
         for path in [
             f"{base}/containers/containers.conf",
@@ -83,17 +81,17 @@ def _podman_setting() -> tuple[str | None, str | None]:
     return found
 
 
-def _docker() -> str | None:
+def _docker() -> "Setting":
     text = text_of(DOCKER_FILE)
     if not text:
-        return None
+        return None, None
     try:
         settings = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{DOCKER_FILE}: {error}") from None
     name = value_at(settings, "default-runtime")
     runtime = value_at(settings, "runtimes", str(name), "path") or name
-    return None if runtime is None else str(runtime)
+    return (None if runtime is None else str(runtime)), None
 
 
 def _containerd_files() -> "dict[str, dict[str, Any]]":
@@ -130,19 +128,24 @@ def _merged(table: "dict[str, Any]", later: object, version: object) -> "dict[st
     return {**table, **later, **both}
 
 
-def containerd_file() -> str:
-    """The last of containerd's files that has a table of the CRI plugin: settings in an earlier one may have no effect."""
+def _containerd() -> "Setting":
+    """The program of the CRI plugin's default runtime."""
+    files = _containerd_files()
+    return _containerd_runtime(files), _containerd_file(files)
+
+
+def _containerd_file(files: "dict[str, dict[str, Any]]") -> str:
+    """The last file that has a table of the CRI plugin: settings in an earlier one may have no effect."""
     having = [
         path
-        for path, settings in _containerd_files().items()
+        for path, settings in files.items()
         if any([value_at(settings, "plugins", plugin, "containerd") for plugin in PLUGINS.values()])
     ]
     return having[-1] if having else CONTAINERD_FILE
 
 
-def _containerd() -> str | None:
-    """The program of the CRI plugin's default runtime; containerd 2 has another name for the plugin."""
-    files = _containerd_files()
+def _containerd_runtime(files: "dict[str, dict[str, Any]]") -> str | None:
+    """containerd 2 has another name for the CRI plugin."""
     version = files[CONTAINERD_FILE].get("version")
     for plugin in reversed(PLUGINS.values()):
         table: dict[str, Any] = {}
