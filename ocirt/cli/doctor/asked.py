@@ -53,6 +53,13 @@ def read(path: str) -> str | None:
         return None
 
 
+def existing(path: str) -> str:
+    """The absolute ``path``, or the nearest one above it that exists: what is missing would be made there."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return path
+
+
 def place_in(root: str, path: str, links: int = 40) -> str | None:
     """Where ``path`` of the container is on the host: beneath ``root``, where links lead as they do in the container;
     ``None`` if links lead in a circle.

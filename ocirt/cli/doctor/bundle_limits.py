@@ -7,7 +7,7 @@ import time
 from ...compile.capabilities import BITS
 from ...model.text import bound
 from ...plan.steps import MakeCgroup, WriteCgroup
-from .asked import read
+from .asked import existing, read
 from .finding import Finding, fault, note
 
 TYPE_CHECKING = False
@@ -177,7 +177,7 @@ def _cgroups(asked: "Asked") -> "Iterator[Finding]":
         hierarchy = bound(step.hierarchy) if isinstance(step, WriteCgroup) else ""
         if hierarchy not in made or not isinstance(step, WriteCgroup) or step.skip_unwritable == 1:
             continue
-        place = _existing(hierarchy + made[hierarchy])
+        place = existing(hierarchy + made[hierarchy])
         if not asked.host.may_write(place):
             yield (note if step.skip_unwritable else fault)(
                 f"{step.at}: the caller may not write {place}: this limit "
@@ -198,13 +198,6 @@ def _file_in_the_way(hierarchy: str, path: str) -> str:
         if os.path.isfile(place) or os.path.isfile(f"{hierarchy}/{part}"):
             return place
     return ""
-
-
-def _existing(path: str) -> str:
-    """The path, or the nearest directory above it that exists."""
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def _has(hierarchy: str, file: str) -> bool:

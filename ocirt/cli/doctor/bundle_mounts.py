@@ -3,7 +3,7 @@
 import os
 import stat
 
-from .asked import place_in, read
+from .asked import existing, place_in, read
 from .finding import Finding, fault, note
 
 TYPE_CHECKING = False
@@ -86,9 +86,7 @@ def _targets(asked: "Asked") -> "Iterator[Finding]":
             yield fault(f"{at}: links of the rootfs lead from {destination} in a circle", "name another directory")
         if not place or not is_plain or is_bind(mount) and not os.path.exists(source):
             continue
-        above = place
-        while above != root and not os.path.exists(above):
-            above = os.path.dirname(above)
+        above = existing(place)
         if above != place and not os.path.isdir(above):
             yield fault(f"{at}: {above} is a file, so that nothing can be mounted beneath it")
         elif os.path.exists(place) and os.path.isdir(place) != brings_directory:

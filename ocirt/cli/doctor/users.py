@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 from ...compile.namespaces import HELPER_FOLDERS
-from .asked import read
+from .asked import existing, read
 from .finding import Finding, fault, good, note, package
 
 TYPE_CHECKING = False
@@ -47,9 +47,7 @@ def examine(host: "Host", root: str | None = None) -> "Iterator[Finding]":
 
 def _named(root: str) -> "Iterator[Finding]":
     """The runtime makes the directory if it is missing."""
-    above = os.path.abspath(root)
-    while not os.path.exists(above):
-        above = os.path.dirname(above)
+    above = existing(os.path.abspath(root))
     if os.path.isdir(above) and os.access(above, os.W_OK):
         yield good(f"states lie in {root}")
     else:
