@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..failures import ImageError
+from ..library.warn import warn
 from .names import is_digest, platform_of
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -168,9 +168,7 @@ def check_platform(config: Mapping[str, Any], platform: str | None, at: str) -> 
     said = f"{at}: found an image for {found[0]}/{found[1]}"
     if platform is not None:
         raise ImageError(f"{said}, expected one for {system}/{machine}")
-    warnings.warn(
-        f"{said}, and this host is {system}/{machine}: its programs do not run here", RuntimeWarning, stacklevel=2
-    )
+    warn(f"{said}, and this host is {system}/{machine}: its programs do not run here")
 
 
 def diff_ids(config: Mapping[str, Any], count: int, at: str) -> tuple[str, ...]:

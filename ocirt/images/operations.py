@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import IO, TypeVar
 
@@ -10,6 +9,7 @@ from ..errors import StateError
 from ..library.lifecycle import Lifecycle
 from ..library.thread import Stop, in_thread, until
 from ..library.waiting import Operation
+from ..library.warn import warn
 from . import commit as commits
 from .compress import Compression
 from .image import Image
@@ -19,11 +19,6 @@ from .root import Root, root_of
 from .store import Path, Store
 
 Value = TypeVar("Value")
-
-
-def warn(line: str) -> None:
-    """Turn a line about a file that an archive cannot have into a warning of Python's."""
-    warnings.warn(line, RuntimeWarning, stacklevel=2)
 
 
 def store_of(store: Store | Path | None) -> Store:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,6 +22,7 @@ from ..library.remove import remove_tree
 from ..library.runtime import Runtime
 from ..library.sandbox import BIND_OPTIONS, sandbox
 from ..library.streams import PIPE, Output, Streams
+from ..library.warn import warn
 from ..packages import load
 from .store import Store, hex_of
 
@@ -133,11 +133,7 @@ def _add(
     if found.get("diff_id") != diff_id:
         raise _other(blob, found.get("diff_id"), diff_id)
     if found["skipped"]:
-        warnings.warn(
-            f"layer {blob}: left out {found['skipped']} device nodes; a container's devices are its config's",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        warn(f"layer {blob}: left out {found['skipped']} device nodes; a container's devices are its config's")
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from .runtime import Runtime
 from .streams import Output, Streams, transfer
 from .supervisor import Supervisor
 from .waiting import Operation, deadline_in
+from .warn import warn
 
 Path = str | os.PathLike[str]
 MFD_NOEXEC_SEAL = 8
@@ -242,7 +242,7 @@ def pass_on_warnings(supervisor: Supervisor) -> None:
     """Turn the executable's warnings so far into Python's warnings."""
     for line in supervisor.lines:
         if line.get("level") == "warning":
-            warnings.warn(f"container {supervisor.id}: {line.get('msg')}", RuntimeWarning, stacklevel=4)
+            warn(f"container {supervisor.id}: {line.get('msg')}")
 
 
 def remove(supervisor: Supervisor, is_made: bool = False) -> Operation[None]:
@@ -470,11 +470,9 @@ class Lifecycle:
 
     def kill(self, number: int, all: bool) -> Operation[None]:
         if not all and not pidfd.takes_signal(self.state().pid, int(number)):
-            warnings.warn(
+            warn(
                 f"container {self.id}: its program has no handler for signal {int(number)}, so the kernel "
-                "drops it for the first process of a pid namespace: make the container with init=True, or send SIGKILL",
-                RuntimeWarning,
-                stacklevel=5,
+                "drops it for the first process of a pid namespace: make the container with init=True, or send SIGKILL"
             )
         yield from self.verb("kill", *(["--all"] if all else []), "--", self.id, str(int(number)))
 

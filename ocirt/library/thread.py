@@ -10,6 +10,7 @@ from typing import TypeVar
 from ..descriptor import Descriptor
 from ..errors import OcirtError
 from .waiting import Operation, Wait
+from .warn import keep, warn
 
 Value = TypeVar("Value")
 Stop = Callable[[], bool]
@@ -19,17 +20,19 @@ Stop = Callable[[], bool]
 def in_thread(work: Callable[[Stop], Value]) -> Operation[Value]:
     """Do ``work`` in a thread, and wait for its end.
 
-    If an exception interrupts the wait, the work is asked to stop, and the exception goes on once it has ended: the
+    What the work warns of is a warning once it has ended. If an exception interrupts the wait, the work is asked to stop, and the exception goes on once it has ended: the
     thread uses files that the caller closes then.
 
     :param work: asks the function that it gets, from time to time.
     """
     stop = threading.Event()
     found: list[Value] = []
+    warned: list[str] = []
     failed: list[BaseException] = []
     reading, writing = Descriptor.pipe()
 
     def do() -> None:
+        keep(warned)
         try:
             found.append(work(stop.is_set))
         except BaseException as error:
@@ -57,6 +60,8 @@ def in_thread(work: Callable[[Stop], Value]) -> Operation[Value]:
     try:
         if interruption is not None:
             raise interruption
+        for text in warned:
+            warn(text)
         if failed:
             raise failed.pop()
         return found[0]

@@ -4,6 +4,7 @@ what a service is: threads, signals, its own death."""
 
 import gc
 import json
+import linecache
 import os
 import signal
 import subprocess
@@ -508,12 +509,19 @@ def test_a_further_process_tells_what_it_has_used_itself(busy):
 # ---- the first process ----
 
 
+def line_of(told):
+    """The line to which the only warning points."""
+    (warning,) = told
+    return linecache.getline(warning.filename, warning.lineno).strip()
+
+
 def test_a_signal_that_the_kernel_drops_is_told(box, recwarn):
     """A program that is pid 1 and has no handler; not one that has, nor SIGKILL, nor where there is an init."""
     with box("sleep", "60") as container:
         container.start()
-        with pytest.warns(RuntimeWarning, match="has no handler for signal 15.*init=True"):
+        with pytest.warns(RuntimeWarning, match="has no handler for signal 15.*init=True") as told:
             container.kill(signal.SIGTERM)
+        assert line_of(told) == "container.kill(signal.SIGTERM)"
         assert container.status == "running"
         container.kill()
         assert container.wait(LIMIT) == 137
@@ -536,5 +544,6 @@ def test_annotations_of_a_config_in_python_choose_directories(image, runtime, tm
     config = config_for("true") | {"annotations": {"org.ocirt.rootfs.lower": f"{tmp_path}/rootfs:{image}"}}
     assert run(config=config, rootfs=tmp_path / "rootfs", runtime=runtime).returncode == 0
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.warns(RuntimeWarning, match="it works only with --rootfs-annotations"), pytest.raises(ProgramError):
+    with pytest.warns(RuntimeWarning, match="--rootfs-annotations") as told, pytest.raises(ProgramError):
         run(tmp_path, runtime=runtime)  # of an empty rootfs
+    assert line_of(told) == "run(tmp_path, runtime=runtime)  # of an empty rootfs"

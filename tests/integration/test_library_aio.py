@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import linecache
 import os
 import signal
 import threading
@@ -237,6 +238,19 @@ def test_a_result_tells_what_was_used(in_loop, image, runtime, box):
             await container.start()
             result = await container.run(["sleep", "0.2"])
             assert 0.1 <= result.seconds < LIMIT and result.cpu_seconds > 0 and result.memory_peak > 0
+
+    in_loop(main)
+
+
+def test_a_warning_points_to_the_line_of_the_task(in_loop, box):
+    async def main():
+        async with box("sleep", "60") as container:
+            await container.start()
+            with pytest.warns(RuntimeWarning, match="has no handler for signal 15") as told:
+                await container.kill(signal.SIGTERM)
+            (warning,) = told
+            line = linecache.getline(warning.filename, warning.lineno)
+            assert line.strip() == "await container.kill(signal.SIGTERM)"
 
     in_loop(main)
 
