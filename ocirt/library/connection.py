@@ -85,12 +85,10 @@ class Connection:
         """Let the container of this bundle lend its network namespace, before all else that it lends, and connect it
         while the executable does the rest.
         """
-        bundle.annotate(RECEIVER, self._lender.path)
+        bundle.annotate({RECEIVER: self._lender.path} | ({} if self._is_awaited else {LATER: "1"}))
         bundle.lenders.insert(0, self._lender)
         if self._is_awaited:
             bundle.lenders.append(self)
-        else:
-            bundle.annotate(LATER, "1")
 
     def _receive(self, lent: Sequence[int]) -> None:
         self._netns = Descriptor([*lent].pop)

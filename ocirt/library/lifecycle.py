@@ -176,11 +176,11 @@ class Bundle:
         found.config = memfd("config.json", contents(self.config).replace(old.encode(), new.encode()))
         return found
 
-    def annotate(self, name: str, value: str) -> None:
-        """Give the config, which is a dict, a further annotation."""
+    def annotate(self, annotations: Mapping[str, str]) -> None:
+        """Give the config, which is a dict, further annotations. It is written once for all of them."""
         assert self.config is not None
         members = json.loads(contents(self.config))
-        members["annotations"] = {**(members.get("annotations") or {}), name: value}
+        members["annotations"] = {**(members.get("annotations") or {}), **annotations}
         self.config = memfd("config.json", json.dumps(members).encode())
 
     def close(self) -> None:

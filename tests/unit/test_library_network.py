@@ -1,9 +1,13 @@
 """ocirt.Net: its arguments, its rules, and what is missing."""
 
+import json
+
 import pytest
 
 import ocirt
-from ocirt.library import network
+from ocirt.library import lifecycle, network
+from ocirt.library.connection import LATER, RECEIVER, Connection
+from ocirt.library.runtime import Runtime
 
 
 @pytest.mark.parametrize(
@@ -101,3 +105,22 @@ def test_landlock_is_given_once(tmp_path):
     config = ocirt.sandbox(["true"], landlock=["read:/"])
     with pytest.raises(ocirt.RequestError, match="landlock: the config has org.ocirt.landlock already"):
         ocirt.run(config=config, rootfs=tmp_path, landlock=["read:/usr"])
+
+
+@pytest.mark.parametrize("is_awaited", [True, False])
+def test_the_config_is_written_once_for_all_annotations(monkeypatch, tmp_path, is_awaited):
+    bundle = lifecycle.Bundle(None, ocirt.sandbox(["true"]) | {"annotations": {"a": "b"}}, tmp_path)
+    connection = Connection(
+        ocirt.Net(), Runtime(executable="/bin/true", root=tmp_path / "root"), "c1", is_awaited=is_awaited
+    )
+    written, memfd = [], lifecycle.memfd
+    monkeypatch.setattr(lifecycle, "memfd", lambda name, data: written.append(data) or memfd(name, data))
+    connection.lead(bundle)
+    connection.close()
+    (config,) = written
+    own = {} if is_awaited else {LATER: "1"}
+    path = json.loads(config)["annotations"][RECEIVER]
+    assert (
+        path.startswith(f"{tmp_path}/root/") and json.loads(config)["annotations"] == {"a": "b", RECEIVER: path} | own
+    )
+    assert lifecycle.contents(bundle.config) == config
