@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .descriptor import Descriptor
 from .errors import NoContainer, OcirtError, StateError, reason, refusal
 from .model.host import INITIAL_MAP
+from .process_stat import ProcessStat, start_time_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -232,15 +233,10 @@ def end_of(root: str, id: str) -> int | None:
     members = JOURNAL.unpack_from(head)
     pid, start_time = members[3], members[5]
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+        found = ProcessStat(pid)
     except OSError:
         return None
-    if fields[0] != b"Z" or int(fields[19]) != start_time:
-        return None
-    code = int(fields[49])
-    # If the caller may not inspect the process, the kernel says 0.
-    return code if code or os.geteuid() == 0 else None
+    return found.wait_status if found.start_time == start_time else None
 
 
 def pid_of(root: str, id: str) -> int:
@@ -328,16 +324,6 @@ def lives(pid: int, start_time: int) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return not poll.poll(0)
-
-
-def start_time_of(pid: int) -> int:
-    """When the process ``pid`` began, in clock ticks since boot (proc_pid_stat(5), field 22); 0 if it has ended."""
-    try:
-        file = Descriptor(os.open, f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)  # a file object takes seven calls
-        # The second field, a name in parentheses, may contain anything; the last parenthesis ends it.
-        return int(os.read(file.fileno(), 1 << 12).rpartition(b")")[2].split()[19])
-    except (OSError, IndexError):
-        return 0
 
 
 def timestamp(nanoseconds: int) -> str:

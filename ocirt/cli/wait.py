@@ -5,20 +5,18 @@ the process has been reaped, the kernel tells its status to a process that alrea
 6.15). If it has not been reaped, /proc/PID/stat has the status.
 """
 
-import os
 import select
 from signal import pidfd_send_signal
 
 from ..errors import OcirtError
 from ..pidfd import exit_status
+from ..process_stat import ProcessStat
 from .containers import hold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .parser import CommandLine
 
-STATE, EXIT_CODE = 0, 49
-"""Fields of /proc/PID/stat, counted after the name."""
 UNKNOWN = 255
 REAPED_WITHIN = 1000
 """Milliseconds that the verb waits for the parent to reap the process."""
@@ -59,11 +57,8 @@ def _of_a_zombie(pid: int, pidfd: int) -> int | None:
     read it.
     """
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
+        found = ProcessStat(pid)
         pidfd_send_signal(pidfd, 0)  # fails if the process was reaped before the file was read
     except OSError:
         return None
-    code = int(fields[EXIT_CODE])
-    # If the caller may not inspect the process, the kernel says 0.
-    return code if fields[STATE] == "Z" and (code or os.geteuid() == 0) else None
+    return found.wait_status

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 from ..errors import StateError
 from ..library.remove import remove_tree
+from ..process_stat import start_time_of
 from .image import Image
 from .store import Store
 
@@ -35,16 +36,7 @@ class Record:
     started: int
 
     def is_used(self) -> bool:
-        return os.path.isdir(os.path.join(self.root, self.id)) or started(self.pid) == self.started
-
-
-def started(pid: int) -> int | None:
-    """When a process began, in ticks since the boot; ``None`` if it does not exist."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+        return os.path.isdir(os.path.join(self.root, self.id)) or start_time_of(self.pid) == self.started
 
 
 def make(store: Store, root: str, id: str, image: Image) -> str:
@@ -65,7 +57,7 @@ def _make(store: Store, root: str, id: str, image: Image) -> str:
     if record is not None and record.is_used():
         raise StateError(id, f"its directory {path} belongs to a container of {record.root}; delete that first")
     pid = os.getpid()
-    made = Record(os.path.abspath(root), id, image.digest, pid, started(pid) or 0)
+    made = Record(os.path.abspath(root), id, image.digest, pid, start_time_of(pid))
     new = store.temporary()
     with store.errors():
         os.mkdir(new, 0o700)

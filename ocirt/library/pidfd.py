@@ -11,7 +11,7 @@ import signal
 
 from ..descriptor import Descriptor
 from ..pidfd import INFO, PIDFD_GET_INFO, exit_status
-from ..state_dir import start_time_of
+from ..process_stat import start_time_of
 from .report import End
 from .waiting import Operation, Wait, deadline_in
 

@@ -18,7 +18,7 @@ PACKAGE = TREE / "ocirt"
 LAYERS = (
     ("errors", "nearest", "packages", "confine", "log"),
     ("model",),
-    ("descriptor", "state_dir", "created_with", "pidfd", "why"),
+    ("descriptor", "state_dir", "created_with", "pidfd", "process_stat", "why"),
     ("plan",),
     ("cgroups",),
     ("compile",),

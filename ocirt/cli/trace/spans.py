@@ -5,6 +5,7 @@ import re
 import time
 
 from ...plan.steps import SECTIONS
+from ...process_stat import ProcessStat
 from ..record import THREAD
 from .events import Event, read_parts
 
@@ -253,10 +254,9 @@ def _end_unfinished(command: Command) -> None:
 def _lives(command: Command) -> bool:
     """Is there still the process that has written the record, and not another one with its pid?"""
     try:
-        with open(f"/proc/{command.pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
+        found = ProcessStat(command.pid)
     except OSError:
         return False
     boot = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    began = boot + int(fields[19]) * 10**9 // os.sysconf("SC_CLK_TCK")
-    return fields[0] not in "ZX" and abs(began - command.start) < SAME
+    began = boot + found.start_time * 10**9 // os.sysconf("SC_CLK_TCK")
+    return found.state not in "ZX" and abs(began - command.start) < SAME
