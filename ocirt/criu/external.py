@@ -9,6 +9,7 @@ import os
 from ..compile import devices
 from ..compile.namespaces import KINDS, MOUNT, NETWORK, PID
 from ..errors import ConfigError
+from ..links import inside
 from ..model.text import bound
 from ..plan.steps import Bind, MakeNode
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from ..model.config import Config
 
 NULL = "/dev/null"
-LINKS = 40
-"""How many symbolic links a path may contain; the kernel has the same limit."""
 
 FILES = {name: {"network": "net", "mount": "mnt"}.get(name, name) for name in KINDS}
 """Type of a namespace -> its file in /proc/PID/ns, which is criu's name for it."""
@@ -48,8 +47,8 @@ def to_save(root: str, mounts: "Mounts", config: "Config", namespaces: "Namespac
 
     :param root: the container's present root, /proc/PID/root.
     """
-    points = [inside(root, target) for target, _ in binds(mounts, config, namespaces)]
-    masked = [inside(root, path.read()) for path in config.linux.masked_paths]
+    points = [_key(root, target) for target, _ in binds(mounts, config, namespaces)]
+    masked = [_key(root, path.read()) for path in config.linux.masked_paths]
     return [
         *[{"key": point, "val": point} for point in points],
         *[
@@ -62,34 +61,15 @@ def to_save(root: str, mounts: "Mounts", config: "Config", namespaces: "Namespac
 
 def to_restore(root: str, mounts: "Mounts", config: "Config", namespaces: "Namespaces") -> list[dict[str, str]]:
     """``ext_mnt`` for restore. ``root`` is the rootfs."""
-    found = [{"key": inside(root, target), "val": source} for target, source in binds(mounts, config, namespaces)]
+    found = [{"key": _key(root, target), "val": source} for target, source in binds(mounts, config, namespaces)]
     return [*found, {"key": NULL, "val": NULL}] if config.linux.masked_paths else found
 
 
-def inside(root: str, path: str) -> str:
-    """The absolute path, within the directory ``root``, that ``path`` leads to. No link leads out of that directory.
-
-    criu uses the answer only as a name, so a container that changes its links meanwhile does no harm.
+def _key(root: str, path: str) -> str:
+    """The name of the mount at ``path``, which is the place that it leads to. criu uses it only as a name, so a container
+    that changes its links meanwhile does no harm.
     """
-    found: list[str] = []
-    rest, links = path.split("/")[::-1], 0
-    while rest:
-        name = rest.pop()
-        if name == "..":
-            found = found[:-1]
-        elif name not in ("", "."):
-            try:
-                link = os.readlink("/".join([root, *found, name])) if links < LINKS else None
-            except OSError:
-                link = None
-            if link is None:
-                found.append(name)
-                continue
-            links += 1
-            if link.startswith("/"):
-                found = []
-            rest += link.split("/")[::-1]
-    return "/" + "/".join(found)
+    return inside(root, path) or path
 
 
 def namespaces_to_save(namespaces: "Namespaces") -> list[str]:

@@ -18,7 +18,7 @@ PACKAGE = TREE / "ocirt"
 LAYERS = (
     ("errors", "nearest", "packages", "confine", "log"),
     ("model",),
-    ("descriptor", "state_dir", "created_with", "pidfd", "process_stat", "why"),
+    ("descriptor", "links", "state_dir", "created_with", "pidfd", "process_stat", "why"),
     ("plan",),
     ("cgroups",),
     ("compile",),

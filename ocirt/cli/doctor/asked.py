@@ -2,6 +2,7 @@
 
 import os
 
+from ...links import inside
 from ...model.json import value_at
 
 TYPE_CHECKING = False
@@ -60,21 +61,9 @@ def existing(path: str) -> str:
     return path
 
 
-def place_in(root: str, path: str, links: int = 40) -> str | None:
+def place_in(root: str, path: str) -> str | None:
     """Where ``path`` of the container is on the host: beneath ``root``, where links lead as they do in the container;
     ``None`` if links lead in a circle.
     """
-    walked = "/"
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    while parts:
-        part = parts.pop(0)
-        walked = os.path.dirname(walked) if part == ".." else os.path.join(walked, part)
-        outside = root + walked
-        if os.path.islink(outside):
-            links -= 1
-            if links < 0:
-                return None
-            target = os.readlink(outside)
-            walked = "/" if target.startswith("/") else os.path.dirname(walked)
-            parts = [each for each in target.split("/") if each not in ("", ".")] + parts
-    return root + walked
+    found = inside(root, path)
+    return None if found is None else root + found
