@@ -7,7 +7,7 @@ from ..compile.container import Container
 from ..confine import confine
 from ..criu import DEFAULT_IMAGES, DESCRIPTORS, common, directory, executable, external
 from ..criu.message import DUMP, PRE_DUMP
-from ..criu.talk import Refused, ask, last_error, need
+from ..criu.talk import Refused, ask, logged, need
 from ..errors import HostError, OcirtError, RequestError, reason
 from ..model.text import bound, quote
 from . import containers
@@ -166,13 +166,5 @@ def _save(criu: str, request: "Message", log: str, status_fd: int | None) -> Non
     try:
         ask(criu, request, notified)
     except Refused as error:
-        said = error.said or _last_error(log)
+        said = error.said or logged(log)
         raise OcirtError(f"criu: {said or error} (see {log})") from None
-
-
-def _last_error(log: str) -> str:
-    try:
-        with open(log, "rb") as file:
-            return last_error(file.read())
-    except OSError:
-        return ""

@@ -96,6 +96,15 @@ def last_error(data: bytes) -> str:
     return chosen[-1].decode(errors="replace").strip() if chosen else ""
 
 
+def logged(log: str) -> str:
+    """The last error in criu's log; empty if it has none, or cannot be read."""
+    try:
+        with open(log, "rb") as file:
+            return last_error(file.read())
+    except OSError:
+        return ""
+
+
 def need(criu: str, feature: str, flag: str) -> None:
     """Check that criu and the kernel have ``feature`` (see :data:`.message.FEATURES`), which ``flag`` needs.
 

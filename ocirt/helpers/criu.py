@@ -7,7 +7,7 @@ import os
 import socket
 
 from ..criu.message import NOTIFY, REQUEST, RESPONSE, RESTORE, decode, encode
-from ..criu.talk import SECONDS, SIZE, last_error
+from ..criu.talk import SECONDS, SIZE, logged
 from ..errors import OcirtError, reason
 
 TYPE_CHECKING = False
@@ -75,14 +75,5 @@ def _hear(criu: socket.socket, log: str) -> "tuple[dict[str, Any], list[int]]":
         raise OcirtError(f"criu: {error} (see {log})") from None
     if answer and answer.get("success"):
         return answer, descriptors
-    said = (answer or {}).get("cr_errmsg", "").partition("\n")[0] or _logged(log)
+    said = (answer or {}).get("cr_errmsg", "").partition("\n")[0] or logged(log)
     raise OcirtError(f"criu: {said or ('it failed' if answer else 'it died')} (see {log})")
-
-
-def _logged(log: str) -> str:
-    """criu's last error in its log."""
-    try:
-        with open(log, "rb") as file:
-            return last_error(file.read())
-    except OSError:
-        return ""

@@ -13,7 +13,7 @@ from ocirt.compile.mounts import AHEAD
 from ocirt.compile.restore import Restored
 from ocirt.criu import executable, external
 from ocirt.criu.message import DUMP, NOTIFY, OPTIONS, REQUEST, RESPONSE, RESTORE, decode, encode
-from ocirt.criu.talk import last_error
+from ocirt.criu.talk import last_error, logged
 from ocirt.errors import ConfigError, HostError, OcirtError, RequestError
 from ocirt.helpers import criu as helper
 from ocirt.model.config import parse
@@ -76,11 +76,13 @@ def test_any_bytes_are_read_or_refused(data):
         assert "criu" in str(error)
 
 
-def test_the_line_that_tells_why():
+def test_the_line_that_tells_why(tmp_path):
     log = b"(1) x\n(2) Error (criu/a.c:1): first\n(3) Warn (b)\n(4) Error (criu/a.c:2): second\n(5) Error (criu/a.c:3): Dumping FAILED.\n"
     assert last_error(log) == "Error (criu/a.c:2): second"
     assert last_error(b"(5) Error (criu/a.c:3): Dumping FAILED.\n") == "Error (criu/a.c:3): Dumping FAILED."
     assert last_error(b"nothing") == ""
+    (tmp_path / "log").write_bytes(log)
+    assert logged(f"{tmp_path}/log") == "Error (criu/a.c:2): second" and logged(f"{tmp_path}/none") == ""
 
 
 def test_finding_criu(tmp_path, monkeypatch):
