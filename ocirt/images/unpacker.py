@@ -207,7 +207,11 @@ class Layer:
             return False
 
     def remove(self, path: str) -> None:
-        """Make room for an entry: a later entry of the same name takes the place of an earlier one."""
+        """Make room for an entry: a later entry of the same name takes the place of an earlier one.
+
+        The program is alone with the directory, which is its root, and has made all that is in it. So a tree is removed by
+        its paths, which library/remove.py, for trees that others change meanwhile, never does.
+        """
         if self.is_directory(path):
             for folder, folders, files in os.walk(path, topdown=False):
                 for each in files:
