@@ -133,5 +133,9 @@ def refusal(call: str, error: OSError) -> str:
 
 def reason(error: OSError) -> str:
     """The text of the OSError ``error`` as Go and the executable write it: ``no such file or directory``."""
+    from posix import strerror
+
+    from .wordings import in_a_sentence, words_of  # a create that succeeds does not load this module
+
     text = error.strerror or str(error)
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+    return words_of(error.errno) if error.errno and text == strerror(error.errno) else in_a_sentence(text)

@@ -7,7 +7,6 @@ these sources, C and Python. ``_build.py`` is the build id for the package.
 """
 
 import hashlib
-import os
 import re
 import sys
 from errno import errorcode
@@ -15,11 +14,11 @@ from pathlib import Path
 
 from .cli import flags, record
 from .compile.mount_options import SUPERBLOCK_FLAGS
-from .errors import reason
 from .model import shape, text
 from .model.host import OLDEST_KERNEL
 from .plan import cache, encode
 from .plan.steps import EVENTS, PASSED, REGISTER_KINDS, REGISTERS, SECTIONS, STEPS, Facts
+from .wordings import words_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,43 +50,9 @@ def slot_paths(slots: "shape.Slots", kind: str, path: str = "") -> list[str]:
     return [found for step, item in inner for found in slot_paths(item, kind, path + step)]
 
 
-WORDINGS = {
-    "EIO": "input/output error",
-    "ECHILD": "no child processes",
-    "ENOMEM": "cannot allocate memory",
-    "EBUSY": "device or resource busy",
-    "EXDEV": "invalid cross-device link",
-    "EMFILE": "too many open files",
-    "ENOTTY": "inappropriate ioctl for device",
-    "ESPIPE": "illegal seek",
-    "EDOM": "numerical argument out of domain",
-    "ERANGE": "numerical result out of range",
-    "ENAMETOOLONG": "file name too long",
-    "ELOOP": "too many levels of symbolic links",
-    "ENOTUNIQ": "name not unique on network",
-    "ELIBBAD": "accessing a corrupted shared library",
-    "EOVERFLOW": "value too large for defined data type",
-    "EUSERS": "too many users",
-    "ENOTSOCK": "socket operation on non-socket",
-    "EMSGSIZE": "message too long",
-    "ENOTSUP": "operation not supported",
-    "EOPNOTSUPP": "operation not supported",
-    "EADDRINUSE": "address already in use",
-    "ENETUNREACH": "network is unreachable",
-    "ENOTCONN": "transport endpoint is not connected",
-    "EUCLEAN": "structure needs cleaning",
-    "EDQUOT": "disk quota exceeded",
-}
-"""Engines look for errors in the words of Go and glibc. A Python with musl words these differently."""
-
-
 def error_words() -> str:
     """The words of every error, in C, by its number, because this Python may know a name that the C library does not."""
-    words = {
-        number: WORDINGS.get(name, reason(OSError(number, os.strerror(number))))
-        for number, name in sorted(errorcode.items())
-    }
-    return ", ".join([f"[{number}] = {c_string(text)}" for number, text in words.items()])
+    return ", ".join([f"[{number}] = {c_string(words_of(number))}" for number in sorted(errorcode)])
 
 
 def pairs(table: "Iterable[tuple[str, object]]") -> str:

@@ -9,6 +9,7 @@ import os
 
 from ..errors import HostError
 from ..model.processor import ARCHITECTURES, MOST_NAMES
+from ..wordings import words_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Filter:
         """Include the architecture in the filter."""
         error = self._library.seccomp_arch_add(self._context, number)
         if error not in (0, -EEXIST):
-            raise HostError("linux.seccomp.architectures", os.strerror(-error).lower())
+            raise HostError("linux.seccomp.architectures", words_of(-error))
 
     def number(self, arch: int, name: str) -> int:
         """The number of the syscall ``name`` on ``arch`` (0: this machine's); -1 if libseccomp does not know it, less
@@ -114,7 +115,7 @@ class Filter:
         array = (_Condition * len(conditions))(*[_Condition(*each) for each in conditions])
         error = self._library.seccomp_rule_add_array(self._context, action, syscall, len(conditions), array)
         if error and error != -EEXIST:
-            raise HostError(path, f"libseccomp refuses the rule: {os.strerror(-error).lower()}")
+            raise HostError(path, f"libseccomp refuses the rule: {words_of(-error)}")
 
     def export(self) -> bytes:
         """The BPF program: struct sock_filter, 8 bytes each.
@@ -125,7 +126,7 @@ class Filter:
         try:
             error = self._library.seccomp_export_bpf(self._context, fd)
             if error:
-                raise HostError("linux.seccomp", f"libseccomp cannot make a program: {os.strerror(-error).lower()}")
+                raise HostError("linux.seccomp", f"libseccomp cannot make a program: {words_of(-error)}")
             size = os.fstat(fd).st_size
             return os.pread(fd, size, 0)
         finally:

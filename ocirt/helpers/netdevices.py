@@ -5,10 +5,11 @@ addresses of global scope again and brings the device up. It moves all devices o
 completely.
 """
 
-from os import dup, strerror
+from os import dup
 
 from ..confine import outlive
 from ..errors import OcirtError
+from ..wordings import words_of
 from . import need
 
 TYPE_CHECKING = False
@@ -141,7 +142,7 @@ def _give_back(moved: "list[Record]", library: "Netlink", host: "Netlink", conta
 
 
 def _reason(error: "Netlink") -> str:
-    return strerror(error.code).lower()
+    return words_of(error.code)
 
 
 def _is_kept(address: "Netlink") -> bool:

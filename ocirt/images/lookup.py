@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from errno import ELOOP
 
 from ..failures import ImageError
+from ..wordings import words_of
 from .node import Node, join
 from .overlay import TRUSTED, USER, Merged, open_layers
 
@@ -59,7 +60,7 @@ def find(layers: Sequence[str], path: str) -> Iterator[Place | None]:
             if stat.S_ISLNK(node.status.st_mode):
                 links += 1
                 if links > LINKS_MAX:
-                    raise ImageError(f"image: {path}: {os.strerror(errno.ELOOP).lower()}")
+                    raise ImageError(f"image: {path}: {words_of(ELOOP)}")
                 levels = levels[:1] if node.target().startswith("/") else levels
                 rest, node = rest + _reversed(node.target()), None
             elif node.is_directory:

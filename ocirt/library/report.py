@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from .. import errors, failures
-from ..errors import OcirtError, made_anew, reason
+from ..errors import OcirtError, made_anew
+from ..wordings import words_of
 
 Line = dict[str, Any]
 
@@ -125,7 +125,7 @@ def missing(path: str, message: str, known: Line, expected: str) -> OcirtError:
             **known,
             "path": path,
             "expected": expected,
-            "found": reason(OSError(None, os.strerror(known.get("errno", errno.ENOENT)))),
+            "found": words_of(known.get("errno", errno.ENOENT)),
         },
     )
 

@@ -1,8 +1,8 @@
 """Handlers in C that are written when building: what `call` of a step becomes (ocirt/generate.py)."""
 
 import errno
-import os
 
+from ocirt import wordings
 from ocirt.generate import call_handler, calls_source, error_words
 from ocirt.plan import steps
 
@@ -64,7 +64,7 @@ def test_errors_have_the_words_that_engines_look_for_whoever_builds(monkeypatch)
     words = error_words()
     assert '[2] = "no such file or directory"' in words and '[5] = "input/output error"' in words
     assert f"[{errno.ELIBBAD}]" in words and "Error" not in words
-    monkeypatch.setattr(os, "strerror", lambda number: "I/O error")
+    monkeypatch.setattr(wordings, "strerror", lambda number: "I/O error")
     assert '[5] = "input/output error"' in error_words() and '[1] = "I/O error"' in error_words()
     monkeypatch.setitem(errno.errorcode, 134, "EFTYPE")  # of a newer C library than musl
     assert error_words().endswith('[134] = "I/O error"')

@@ -16,7 +16,7 @@ TREE = Path(__file__).parents[2]
 PACKAGE = TREE / "ocirt"
 
 LAYERS = (
-    ("errors", "nearest", "packages", "confine", "log"),
+    ("errors", "nearest", "packages", "confine", "log", "wordings"),
     ("model",),
     ("descriptor", "links", "state_dir", "created_with", "pidfd", "process_stat", "why"),
     ("plan",),

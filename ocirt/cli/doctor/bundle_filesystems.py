@@ -7,6 +7,7 @@ import re
 from ...compile.capabilities import BITS
 from ...model.text import bound
 from ...plan.steps import Mount
+from ...wordings import words_of
 from .finding import Finding, fault
 
 TYPE_CHECKING = False
@@ -54,7 +55,7 @@ def _refused(kind: str, options: list[str]) -> "Iterator[tuple[str, str]]":
                 continue
             command = ctypes.c_long(SET_FLAG if given is None else SET_STRING)
             if libc.syscall(FSCONFIG, ctypes.c_long(context), command, os.fsencode(name), given, ctypes.c_long(0)):
-                yield option, _said(context) or os.strerror(ctypes.get_errno())
+                yield option, _said(context) or words_of(ctypes.get_errno())
     finally:
         os.close(context)
 

@@ -19,6 +19,7 @@ from ...compile.seccomp import compiled
 from ...errors import ConfigError, OcirtError, RequestError, reason
 from ...model import crun
 from ...model.config import parse
+from ...wordings import words_of
 from ..plan import bundle_of
 from . import filter
 from .agent import serve
@@ -168,7 +169,7 @@ class _Explainer:
         if not call.is_refused:
             return
         shown = described(call.arch, call.number, call.arguments, call.pid)
-        end = f"fails: {os.strerror(call.errno).lower()}" if call.errno else "ends the program (SIGKILL)"
+        end = f"fails: {words_of(call.errno)}" if call.errno else "ends the program (SIGKILL)"
         text = f"{self._place(call)}: {shown} {end}"
         name = call_name(call.arch, call.number)
         said = self._said.setdefault(name, set())
