@@ -31,6 +31,7 @@ MACHINES = {"x86_64": 62, "aarch64": 183, "riscv64": 243}
 """Processor -> its number in ELF files."""
 DEBIAN = {"x86_64": "amd64", "aarch64": "arm64"}
 """Processor -> its name in Debian."""
+MUSL_ROOT = TREE / "hack/musl-root"
 RUN = {"check": True, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
 
 
@@ -203,6 +204,30 @@ def test_a_machine_with_musl(release, tmp_path):
     (root / "ocirt").chmod(0o755)
     said = subprocess.run(["chroot", root, "/ocirt", "--version"], timeout=60, **RUN).stdout
     assert said.startswith(f"ocirt version {VERSION}\n")
+
+
+def test_on_a_machine_with_musl(release, tmp_path):
+    """Nothing there is of glibc (hack/musl-root). pip here gets what pip there installs without a network: the wheel of this
+    release, and what it needs, for the Python and the platforms there."""
+    tags = "import sys; from pip._vendor.packaging import tags; print(sys.version_info.minor, *tags.platform_tags())"
+    asked = subprocess.run([MUSL_ROOT, "--", "python3", "-c", tags], timeout=60 * SLOWNESS, **RUN)
+    minor, *platforms = asked.stdout.split()
+    options = ["--only-binary", ":all:", "--python-version", f"3.{minor}", "--find-links", release, "-d", tmp_path]
+    options += [part for each in platforms for part in ("--platform", each)]
+    command = [sys.executable, "-m", "pip", "download", "-q", *options, f"ocirt=={VERSION}"]
+    subprocess.run(command, timeout=300 * SLOWNESS, **RUN)
+    (wheel,) = tmp_path.glob("ocirt-*")
+    assert wheel.read_bytes() == (release / wheel.name).read_bytes()
+    done = subprocess.run(
+        [MUSL_ROOT, "--with", tmp_path, "--", "/root/hack/musl-root.d/release"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600 * SLOWNESS,
+    )
+    assert done.returncode == 0 and re.fullmatch(r"[1-9]\d* passed, 0 failed", done.stdout.splitlines()[-1]), (
+        done.stdout + done.stderr
+    )
 
 
 @pytest.mark.parametrize("arch", DEBIAN.values())

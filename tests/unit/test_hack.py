@@ -2,6 +2,7 @@
 carries into them, how the scripts keep what they make, and what a failed command's reason looks like."""
 
 import contextlib
+import hashlib
 import os
 import re
 import select
@@ -176,6 +177,41 @@ def test_a_debian_that_is_kept(tmp_path, arguments, name):
     kept.write_bytes(b"kept")
     done = fresh("--base", *arguments, env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)})
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{kept}\n", "") and kept.read_bytes() == b"kept"
+
+
+def musl_root(*arguments, **more):
+    return subprocess.run(
+        [TREE / "hack/musl-root", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["trixie"], "unknown argument trixie"),
+        (["--"], "no command after --"),
+        (["--with", "/nowhere", "--", "true"], "--with: found /nowhere, expected a directory"),
+        (["--with", "/"], "--with needs a command"),
+    ],
+)
+def test_arguments_of_hack_musl_root(arguments, words):
+    done = musl_root(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("hack/musl-root: " + words) and done.stderr.count("\n") == 1
+
+
+def test_a_root_with_musl_that_is_kept(tmp_path):
+    """Named by its recipe; found again, it is not made anew, and needs no root's rights."""
+    recipe = hashlib.sha256((TREE / "hack/musl-root.d/make").read_bytes()).hexdigest()
+    kept = tmp_path / "ocirt-musl" / f"root-{recipe[:12]}"
+    kept.mkdir(parents=True)
+    done = musl_root(env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)})
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{kept}\n", "")
 
 
 KEEP = f"""source {TREE}/hack/lib.sh
