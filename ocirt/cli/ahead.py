@@ -73,7 +73,10 @@ def leave_caller() -> None:
     signal(SIGALRM, SIG_DFL)
     alarm(SECONDS)
     posix.setpriority(posix.PRIO_PROCESS, 0, LOWEST)
-    posix.sched_setscheduler(0, posix.SCHED_IDLE, posix.sched_param(0))
+    try:
+        posix.sched_setscheduler(0, posix.SCHED_IDLE, posix.sched_param(0))
+    except OSError:
+        pass  # musl refuses it, because POSIX means a process and Linux a thread: the priority must do
 
 
 def other_orders(mounts: "list[Members]") -> "Iterator[list[Members]]":
