@@ -1,18 +1,30 @@
 """config-linux.md, Seccomp: every operator and every action, by a program that makes system calls and says what they gave."""
 
+import errno
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import LIMIT
-from tests.processor import MACHINE, SCMP_ARCH, syscall_number
+from tests.integration.harness import LIMIT, PARENT, remove_cgroups
+from tests.processor import (
+    COMPILERS_OF_32_BITS,
+    MACHINE,
+    OF_32_BITS,
+    SCMP_ARCH,
+    SCMP_ARCH_OF_32_BITS,
+    compile_for_32_bits,
+    syscall_number,
+)
 
 GETPID, GETUID, GETGID, GETEUID, GETEGID, GETPPID, GETTID = map(
     syscall_number, ("getpid", "getuid", "getgid", "geteuid", "getegid", "getppid", "gettid")
 )
 """They take no arguments: whatever is in the registers, without a filter the answer is the same."""
+GETPID_32, GETPPID_32, PERSONALITY_32 = 20, 64, 136
+"""The same of i386 and of 32-bit ARM."""
 ENOSYS, SIGSYS = 38, 31
 HIGH = 1 << 32
 
@@ -32,8 +44,8 @@ def calls(tmp_path_factory):
 def make_calls(ocirt, bundle, calls):
     """Runs the program with the profile and returns the result."""
 
-    def run(profile, *words, privileges=True):
-        shutil.copy(calls, bundle.rootfs / "bin/calls")
+    def run(profile, *words, privileges=True, program=calls):
+        shutil.copy(program, bundle.rootfs / "bin/calls")
         bundle.config["linux"]["seccomp"] = profile
         bundle.config["process"]["noNewPrivileges"] = not privileges
         bundle.args("calls", *words).save()
@@ -166,32 +178,40 @@ def test_another_architecture(make_calls):
     assert make_calls(with_x32, str(GETPPID), x32).out.split()[0] == "0"
 
 
-def test_default_errno(make_calls):
-    """defaultErrnoRet; syscalls that are newer than all named get ENOSYS all the same (as runc)."""
-    names = [
-        "execve",
-        "exit_group",
-        "write",
-        "writev",
-        "rt_sigaction",
-        "rt_sigprocmask",
-        "arch_prctl",
-        "set_tid_address",
-        "ioctl",
-        "brk",
-        "mmap",
-        "munmap",
-        "mprotect",
-        "fcntl",
-        "close_range",
-        "openat2",
-    ]
-    profile = {
+NEEDED = [
+    "execve",
+    "exit",
+    "exit_group",
+    "write",
+    "writev",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "arch_prctl",
+    "set_tid_address",
+    "ioctl",
+    "brk",
+    "mmap",
+    "munmap",
+    "mprotect",
+    "fcntl",
+    "close_range",
+    "openat2",
+]
+"""What the programs need, and a system call that is newer than most."""
+
+
+def refuse_but(names, **more):
+    return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": 55,
         "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}],
+        **more,
     }
-    result = make_calls(profile, str(GETPPID), str(GETPID), "4000", privileges=False)
+
+
+def test_default_errno(make_calls):
+    """defaultErrnoRet; syscalls that are newer than all named get ENOSYS all the same (as runc)."""
+    result = make_calls(refuse_but(NEEDED), str(GETPPID), str(GETPID), "4000", privileges=False)
     assert result.out.split() == ["-55", "-55", f"-{ENOSYS}"], result
 
 
@@ -207,3 +227,86 @@ def test_default_errno(make_calls):
 )
 def test_flags(make_calls, flags):
     assert make_calls(allow_but(rule("getppid"), flags=flags), str(GETPPID)).out.split() == ["-1"]
+
+
+@pytest.fixture(scope="session")
+def calls32(tmp_path_factory):
+    """data/calls32.c; OCIRT_TEST_CALLS32 has it where it cannot be compiled, in a guest."""
+    path = Path(os.environ.get("OCIRT_TEST_CALLS32") or tmp_path_factory.mktemp("calls32") / "calls32")
+    if not path.exists():
+        if MACHINE not in COMPILERS_OF_32_BITS:
+            pytest.skip(f"Linux runs no programs of 32 bits on {MACHINE}")
+        compile_for_32_bits(Path(__file__).parent / "data/calls32.c", path)
+    try:
+        assert int(subprocess.check_output([path, str(GETPPID_32)], timeout=LIMIT)) == os.getpid()
+    except OSError as error:
+        assert error.errno == errno.ENOEXEC
+        pytest.skip(
+            "this kernel runs no programs of 32 bits, which it may leave out (CONFIG_IA32_EMULATION, CONFIG_COMPAT)"
+        )
+    return path
+
+
+WORDS_32 = [str(GETPID_32), str(GETPPID_32), f"{PERSONALITY_32}:{0xFFFFFFFF}", "machine"]
+"""Of which 0xFFFFFFFF asks for the personality."""
+BOTH = [SCMP_ARCH, SCMP_ARCH_OF_32_BITS]
+domains = pytest.mark.parametrize("domain, number, machine", [("LINUX", 0, MACHINE), ("LINUX32", 8, OF_32_BITS)])
+
+
+@domains
+def test_a_program_of_32_bits(make_calls, calls32, bundle, domain, number, machine):
+    """A profile that names its architecture holds for it, by its own numbers of the calls."""
+    bundle.config["linux"]["personality"] = {"domain": domain}
+    profile = allow_but(rule("getppid", errnoRet=77), architectures=BOTH)
+    result = make_calls(profile, *WORDS_32, program=calls32)
+    assert (result.out.split(), result.status) == (["1", "-77", str(number), machine], 0), result
+
+
+@domains
+@pytest.mark.parametrize("profile", [allow_but(rule("getppid")), refuse_but([*NEEDED, "getpid"])])
+def test_a_program_of_32_bits_whose_architecture_is_not_named(
+    make_calls, calls32, bundle, profile, domain, number, machine
+):
+    """libseccomp has the kernel kill it at its first call, whatever the default action is. The domain alone names none."""
+    bundle.config["linux"]["personality"] = {"domain": domain}
+    result = make_calls(profile, *WORDS_32, program=calls32)
+    assert (result.out, result.status) == ("", 128 + SIGSYS), result
+
+
+def test_newer_calls_of_32_bits(make_calls, calls32):
+    """They get ENOSYS by the architecture's own numbers. ARM's private calls, from 0xF0000 on, are not newer than others."""
+    private = [0xF0002] if SCMP_ARCH_OF_32_BITS == "SCMP_ARCH_ARM" else []
+    result = make_calls(
+        refuse_but(NEEDED, architectures=BOTH), *map(str, [GETPPID_32, 4000, *private]), program=calls32
+    )
+    assert result.out.split() == ["-55", f"-{ENOSYS}", *(["-55"] * len(private))], result
+
+
+@pytest.mark.parametrize("architectures, out, status", [(BOTH, "1\n-77\n", 0), ([], "", 128 + SIGSYS)])
+def test_a_program_of_32_bits_as_runc_runs_it(make_calls, calls32, bundle, tmp_path, architectures, out, status):
+    """Without privileges, because runc's init asks for its parent between a filter for them and the program."""
+    profile = allow_but(rule("getppid", errnoRet=77), architectures=architectures)
+    ours = make_calls(profile, *WORDS_32[:2], program=calls32, privileges=False)
+    bundle.config["linux"]["cgroupsPath"] = f"{PARENT}/runc"
+    bundle.save()
+    try:
+        runc = subprocess.run(
+            ["runc", "--root", tmp_path / "runc", "run", "--bundle", bundle.path, "r1"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
+    finally:
+        remove_cgroups()  # runc leaves those above the container's
+    assert (ours.out, ours.status) == (runc.stdout, runc.returncode) == (out, status), (ours, runc)
+
+
+@pytest.mark.parametrize("architectures, out, status", [(BOTH, "-77\n", 0), ([], "", 128 + SIGSYS)])
+def test_exec_of_a_program_of_32_bits(ocirt, bundle, calls32, architectures, out, status):
+    shutil.copy(calls32, bundle.rootfs / "bin/calls")
+    bundle.config["linux"]["seccomp"] = allow_but(rule("getppid", errnoRet=77), architectures=architectures)
+    ocirt.ok("create", "--bundle", bundle.save(), "c1")
+    ocirt.ok("start", "c1")
+    result = ocirt("exec", "c1", "calls", str(GETPPID_32))
+    assert (result.out, result.status) == (out, status), result

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from ocirt.model.processor import seccomp_number
+from tests.processor import ZIG_CACHE
 
 TREE = Path(__file__).resolve().parents[2]
 PACKAGE = TREE / "ocirt"
 CORE = PACKAGE / "core"
 GENERATED = TREE / "build/meson/ocirt"
-ZIG = TREE / "build/zig"
 
 needs_zig = pytest.mark.skipif(
     importlib.util.find_spec("ziglang") is None, reason="needs the wheel ziglang, which hack/test installs"
@@ -31,7 +31,7 @@ def zig(target, *arguments, cwd=None):
     return subprocess.run(
         [sys.executable, "-m", "ziglang", "cc", "-target", f"{target}-linux-musl", "-std=gnu17", "-DOCIRT_FAULT"]
         + [*folders, *arguments, *sources],
-        env=os.environ | {"ZIG_GLOBAL_CACHE_DIR": str(ZIG), "ZIG_LOCAL_CACHE_DIR": str(ZIG)},
+        env=os.environ | {"ZIG_GLOBAL_CACHE_DIR": ZIG_CACHE, "ZIG_LOCAL_CACHE_DIR": ZIG_CACHE},
         cwd=cwd,
         capture_output=True,
         text=True,
