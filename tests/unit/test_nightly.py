@@ -9,7 +9,7 @@ import pytest
 from nightly import __main__ as program
 from nightly.lanes import LANES, TREE, Lane
 from nightly.page import named, page, short, some
-from nightly.results import failed, part_of, parts, reason_of
+from nightly.results import failed, file_of, part_of, parts, reason_of
 
 TESTS = """
 import pytest
@@ -42,11 +42,12 @@ def test_every_test_is_counted_once(results):
     assert parts(results) == {
         "matrix": {
             "passed": 1,
+            "files": {"test_matrix.py": 1},
             "failed": ["test_error"],
             "left out": {"no | here": ["test_left_out"], "runc fails, too: cannot start; more": ["test_proved"]},
         },
-        "podman, matrix": {"passed": 1, "failed": [], "left out": {}},
-        "docker, matrix": {"passed": 0, "failed": ["test_of[docker]"], "left out": {}},
+        "podman, matrix": {"passed": 1, "files": {"test_matrix.py": 1}, "failed": [], "left out": {}},
+        "docker, matrix": {"passed": 0, "files": {}, "failed": ["test_of[docker]"], "left out": {}},
     }
     assert failed({"parts": parts(results)}) == ["test_error", "test_of[docker]"]
 
@@ -59,13 +60,19 @@ def test_parts():
     assert part_of("tests.engines.test_page", "test_x[docker-1]") == "docker, page"
 
 
+def test_files():
+    assert file_of("tests.unit.test_log") == "test_log.py"
+    assert file_of("tests.vm.guest.engines") == "guest/engines.py"
+    assert file_of("ocirt.linux_devices") == "ocirt.linux_devices"
+
+
 def test_a_kernel_with_other_pages_is_apart(tmp_path):
     """A test that ran on two kernels of a lane is in two parts, by the name that run-tests gives a suite."""
     case = '<testsuite name="{}"><testcase classname="tests.integration.test_x" name="test_y"/></testsuite>'
     files = [tmp_path / name for name in ("integration.xml", "16k.xml")]
     for file, name in zip(files, ("pytest", "pages of 16 KiB")):
         file.write_text(f"<testsuites>{case.format(name)}</testsuites>")
-    once = {"passed": 1, "failed": [], "left out": {}}
+    once = {"passed": 1, "files": {"test_x.py": 1}, "failed": [], "left out": {}}
     assert parts(*files) == {"integration": once, "integration, pages of 16 KiB": once}
 
 
@@ -144,7 +151,7 @@ def test_a_lane_with_guests(night, results, tmp_path, monkeypatch):
     monkeypatch.setattr(program, "LANES", [lane(command, results)._replace(guests=guests)])
     assert program.main([]) == 0
     record = json.loads((night / "hosts.json").read_text())["one"]
-    assert record["parts"] == {"integration": {"passed": 2, "failed": [], "left out": {}}}
+    assert record["parts"] == {"integration": {"passed": 2, "files": {"test_x.py": 2}, "failed": [], "left out": {}}}
 
 
 def test_parts_that_ran_by_hand(night, results, tmp_path, monkeypatch):
@@ -179,7 +186,7 @@ def test_parts_by_hand_beside_earlier_ones(night, results, tmp_path, monkeypatch
     file.write_text(case.format("c3", "unit", ""))
     assert program.main(["--record", "one"]) == 0
     record = json.loads((night / "hosts.json").read_text())["one"]
-    once = {"passed": 1, "failed": [], "left out": {}}
+    once = {"passed": 1, "files": {"test_x.py": 1}, "failed": [], "left out": {}}
     assert record["parts"] == {"security": once, "unit": once} and record["commit"] == "a1, b2, c3"
 
 

@@ -14,7 +14,8 @@ page from [hosts.json](hosts.json), which keeps the last result of each lane;
 [testing.md](testing.md) says what the lanes are. A test is left out only for a reason that the same
 run has shown: the host lacks what the test needs, or the same test fails with runc as well. Each
 reason stands here once for a host, shortened, with the number of tests; hosts.json has the names of
-all tests and more of the reasons.
+all tests that were left out or failed, and more of the reasons. For each part it also has the files
+whose tests passed, with how many of each; the records of an older hack/nightly lack that.
 """
 BY_HAND = "; not the whole lane, but parts of it that were run by hand"
 REASON = 110

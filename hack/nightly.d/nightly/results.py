@@ -13,8 +13,9 @@ REASON = 600
 """The most characters of a reason; the page shows less."""
 
 Record = dict[str, Any]
-"""A result: ``host``, ``date``, ``commit``, ``facts``, and ``parts``, name -> ``passed`` (a number), ``failed`` (names)
-and ``left out`` (reason -> names). ``by hand`` is true if somebody ran parts of the lane.
+"""A result: ``host``, ``date``, ``commit``, ``facts``, and ``parts``, name -> ``passed`` (a number), ``failed`` (names),
+``left out`` (reason -> names), and ``files``, which says what passed: file -> how many of its tests. Older records have no
+``files``. ``by hand`` is true if somebody ran parts of the lane.
 """
 
 
@@ -32,6 +33,12 @@ def part_of(classname: str, name: str) -> str:
     file = rest[0].removeprefix("test_")
     engine = re.search(r"\[(podman|docker|containerd|buildah|cri|rootless)\b", name)
     return f"{engine[1]}, {file}" if engine else file
+
+
+def file_of(classname: str) -> str:
+    """The file of a test, beneath the folder of the tests. In the results of hack/conformance, the runtime and the program."""
+    top, *rest = classname.split(".")
+    return "/".join(rest[1:]) + ".py" if top == "tests" else classname
 
 
 def host_of(suite: str) -> str:
@@ -56,13 +63,18 @@ def commits(*paths: Path) -> list[str]:
     return list(dict.fromkeys(root.get("commit") or commit() for root in roots))
 
 
+def nothing() -> Record:
+    """A part of which no test has ended yet."""
+    return {"passed": 0, "files": {}, "failed": [], "left out": {}}
+
+
 def parts(*paths: Path) -> dict[str, Record]:
     """The parts of a result, from the files that pytest's --junitxml wrote."""
     found: dict[str, Record] = {}
     suites = (suite for path in paths for suite in xml.etree.ElementTree.parse(path).iter("testsuite"))
     for host, case in ((host_of(suite.get("name", "")), case) for suite in suites for case in suite.iter("testcase")):
         classname, name = case.get("classname", ""), case.get("name", "")
-        part = found.setdefault(part_of(classname or name, name) + host, {"passed": 0, "failed": [], "left out": {}})
+        part = found.setdefault(part_of(classname or name, name) + host, nothing())
         skipped = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
             part["failed"].append(name)
@@ -70,6 +82,8 @@ def parts(*paths: Path) -> dict[str, Record]:
             part["left out"].setdefault(reason_of(skipped.get("message", "")), []).append(name)
         else:
             part["passed"] += 1
+            file = file_of(classname)
+            part["files"][file] = part["files"].get(file, 0) + 1
     return found
 
 
