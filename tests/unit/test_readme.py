@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from ocirt.model.host import OLDEST_KERNEL
 from tests.engines.page import blocks, snippet
 
 TREE = Path(__file__).parents[2]
@@ -14,6 +15,13 @@ def test_what_it_prints():
     assert [line.split()[0] for line in commands.splitlines()] == ["hack/demo", "hack/test"]
     assert len(podman.splitlines()) == 5 and python.startswith("import ocirt\n")
     assert len(re.findall(r"!\[", TEXT)) == 1
+
+
+def test_it_says_what_it_needs():
+    """The kernel as the host check, ``ocirt features`` and ``ocirt doctor`` have it."""
+    assert "Linux {}.{} or newer".format(*OLDEST_KERNEL) in TEXT
+    python = re.search(r'requires-python = ">=([\d.]+)"', (TREE / "pyproject.toml").read_text())[1]
+    assert f"Python {python} or newer" in TEXT
 
 
 def test_the_lines_for_podman_are_some_of_the_pages():
