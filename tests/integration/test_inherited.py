@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ocirt.cli.flags import VERBS
-from tests.integration.filters import refusal
+from tests.integration.filters import WHOLE, refusal
 from tests.integration.harness import LIMIT, TREE, Runtime, User
 from tests.integration.test_checkpoint import Fake, images
 from tests.integration.test_wait import waiting
@@ -353,17 +353,36 @@ def test_a_call_that_a_filter_around_the_runtime_refuses(ocirt, bundle, call, er
 OLD_KERNEL = "import ctypes; ctypes.CDLL(None).personality(0x20000)  # UNAME26: Linux 6.18 says that it is 2.6.78"
 
 
-def test_a_kernel_that_is_too_old(ocirt, bundle):
-    """The first error says so: of whatever is to be compiled, and of a call that the kernel does not have."""
+TOO_OLD = re.compile(r'"(exec failed: )?ocirt needs Linux 5\.14 or newer; this is 2\.6\.\d+"')
+
+
+def test_a_kernel_that_is_too_old(ocirt, bundle, tmp_path):
+    """The first error says so, and nothing else, of each verb that needs more: of whatever is to be compiled, and of a call
+    or a flag that the kernel does not have. Linux 5.10 refuses what close_range has since 5.11 and mount_setattr, of 5.12.
+    """
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c0")  # keeps a program, which is for this boot and its kernel
-    old = Under(ocirt, OLD_KERNEL)
-    message = old.fails("create", "--no-cache", "--bundle", bundle, "c1")
-    assert re.fullmatch(r'"ocirt needs Linux 5\.14 or newer; this is 2\.6\.\d+"', message), message
-    for error in (38, 22):  # the call is unknown, or on Linux 5.10 its flag
-        older = Under(ocirt, OLD_KERNEL + refusal("close_range", error))
-        message = older.fails("create", "--no-cache", "--bundle", bundle, "c1")
-        assert re.search(r"close_range: .*\(ocirt needs Linux 5\.14 or newer; this is 2\.6\.\d+\)", message), message
+    bundle.config["linux"]["cgroupsPath"] += "-1"
+    bundle.save()
+    flag = refusal("close_range", 22, (2, WHOLE, 4))  # CLOSE_RANGE_CLOEXEC
+    for what, verbs in (
+        ("", ("create", "run", "restore")),
+        (flag + refusal("mount_setattr", 38), ("create", "kept", "run", "restore", "exec")),
+        (refusal("close_range", 38), ("create", "kept", "run", "restore", "exec")),
+        (refusal("mount_setattr", 38), ("create", "kept", "run", "restore")),
+    ):
+        old = Under(ocirt, OLD_KERNEL + what)
+        words = {
+            "create": ("create", "--no-cache", "--bundle", bundle, "c1"),
+            "kept": ("create", "--bundle", bundle, "c1"),
+            "run": ("run", "--no-cache", "--bundle", bundle, "c1"),
+            "restore": ("restore", "--image-path", tmp_path, "--bundle", bundle, "c1"),
+            "exec": ("exec", "--no-cache", "c0", "true"),
+        }
+        for verb in verbs:
+            message = old.fails(*words[verb], status=255 if verb == "exec" else 1)
+            said = TOO_OLD.fullmatch(message)
+            assert said and bool(said[1]) == (verb == "exec"), (verb, message)
     ocirt.ok("delete", "--force", "c0")
     assert ocirt.ids() == []
 

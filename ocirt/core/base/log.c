@@ -53,10 +53,9 @@ static int open_log(void) {
 }
 
 void log_check(void) {
-  const char *path = logging.path;
+  const char *name, *path = logging.path, *socket = path ? socket_of(path, &name) : 0;
   CLOSING int fd = path ? open_log() : -1;
   if (!path || fd >= 0) return;
-  const char *name, *socket = socket_of(path, &name);
   logging.path = 0;
   fail(socket ? "--log %s: connect to %s: %e" : "--log %s: open%s: %e", path, socket ? socket : "", fd);
 }
@@ -232,7 +231,8 @@ void put_refusal(struct buffer *to, int error) {
   int unknown = error == -ENOSYS || error == -EINVAL; // a call, or a flag of it: CLOSE_RANGE_CLOEXEC is of Linux 5.11
   if (unknown && !sys1(SYS_uname, &kernel) && strverscmp(kernel.release, OLDEST_KERNEL) < 0) {
     kernel.release[strspn(kernel.release, "0123456789.")] = 0;
-    format(to, " (ocirt needs Linux " OLDEST_KERNEL " or newer; this is %s)", kernel.release);
+    to->used = 0; // whatever such a kernel refuses, this is the reason
+    format(to, "ocirt needs Linux " OLDEST_KERNEL " or newer; this is %s", kernel.release);
   } else if (error == -ENOSYS)
     put(to, " (this kernel has no such call, or a seccomp filter around the runtime refuses it)");
   if (error == -EPERM && sys_prctl(PR_GET_SECCOMP, 0, 0) == SECCOMP_MODE_FILTER)

@@ -28,6 +28,6 @@ void log_line(const char *level, const char *message);
 void warn(const char *pattern, ...); // a warning, of what format() makes of this
 void log_commit(void); // writes the warnings that waited until the verb has done its work
 _Noreturn void end_verb(int status); // calls log_commit and exits
-void put_refusal(struct buffer *to, int error); // whether the kernel's age or a seccomp filter may be the cause
+void put_refusal(struct buffer *to, int error); // what may be the cause; of an old kernel nothing else
 // What format() makes of this goes to the log and, if there is one, as plain text to standard error. Then it exits.
 _Noreturn void fail(const char *pattern, ...);

@@ -73,8 +73,8 @@ int put_failure(struct buffer *to, const struct run *r, const struct step *step,
   put_sentence(to, r->program, step);
   if (r->call) format(to, ": %s", r->call);
   format(to, ": %e", error);
-  put_refusal(to, error);
   if (r->detail.used) format(to, ": %s", r->detail.data);
+  put_refusal(to, error);
   return -1;
 }
 
