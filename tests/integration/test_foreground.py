@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -253,6 +254,7 @@ def test_a_status_reader_that_does_not_read(ocirt, bundle, start):
     os.close(reading), os.close(writing)
 
 
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs a C compiler")
 def test_a_service_manager_that_does_not_answer(ocirt, bundle, start, tmp_path):
     """It takes READY=1, and does not close the pipe of BARRIER=1: only the barrier waits."""
     bundle.config["root"]["readonly"] = False

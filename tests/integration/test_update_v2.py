@@ -95,11 +95,16 @@ def test_flags(ocirt, limited):
         (("--pids-limit", "10"), {"pids.max": "10"}),
         (("--pids-limit", "-1"), {"pids.max": "max"}),
         (("--memory", "-1"), {"memory.max": "max"}),
-        (("--cpu-idle", "1"), {"cpu.idle": "1", "cpu.weight": "0"}),
+        (("--cpu-idle", "1"), {"cpu.idle": "1"}),
     ):
         assert ocirt.ok("update", *flags, "c1").err == ""
         expected |= changed
-        assert now() == expected, flags
+        found = now()
+        if "cpu.idle" in changed:
+            # The kernel has a weight of its own for an idle cgroup: it shows 0, and Linux 7 the least that a weight can be.
+            assert found["cpu.weight"] in ("0", "1")
+            expected["cpu.weight"] = found["cpu.weight"]
+        assert found == expected, flags
 
 
 def test_from_a_file(ocirt, limited, tmp_path):

@@ -217,6 +217,7 @@ def tree(tmp_path):
         after = Resources(resources, "linux.resources", Trace())
         steps = change(driver, after)
         back = restore(driver, steps, after, Resources({}, "linux.resources", Trace()))
+        assert all(step.may_stand_in("update") for step in steps) and all(step.may_stand_in("restore") for step in back)
         assert [step.file for step in back] == [step.file for step in reversed(steps)]
         return rows(steps), rows(back)
 

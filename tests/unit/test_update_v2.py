@@ -53,7 +53,10 @@ def make(tmp_path):
         driver = choose(parsed, request(**words), on, Plan(parsed.trace))
         after = res(resources)
         steps = change(driver, after)
-        return steps, restore(driver, steps, after, res(dict(before)))
+        back = restore(driver, steps, after, res(dict(before)))
+        # The encoder refuses a step in a section that is not the step's.
+        assert all(step.may_stand_in("update") for step in steps) and all(step.may_stand_in("restore") for step in back)
+        return steps, back
 
     return made
 

@@ -67,6 +67,7 @@ static int be_program(void) {
 int do_keep_init(struct run *r, const struct step_keep_init *s) {
   uint64_t all = ~0ull;
   sys4(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, sizeof all); // they stay pending until the init takes them
+  sys_prctl(PR_SET_NAME, (uintptr_t)NAME, 0); // before the program can look; its execve gives it a name of its own
   int program = (int)sys5(SYS_clone, SIGCHLD, 0, 0, 0, 0);
   if (program < 0) return failing(r, "clone", program);
   if (!program) return be_program();
@@ -74,7 +75,6 @@ int do_keep_init(struct run *r, const struct step_keep_init *s) {
   sys_chdir("/");
   int error = forget_mappings();
   if (error < 0) child_failed(r, failing(r, "munmap", error));
-  sys_prctl(PR_SET_NAME, (uintptr_t)NAME, 0);
   // `start` sees its end close once the program is executed. The filter may refuse to close all descriptors at once.
   for (int fd = 0, left = sys_close_range(0, ~0u, 0); left && fd < DESCRIPTORS; fd++)
     sys_close(fd);

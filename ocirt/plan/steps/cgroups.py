@@ -221,7 +221,7 @@ class EnableControllers(Step):
     """Enable every controller for the children of each v2 cgroup above ``path``, as MakeCgroup does on its
     way."""
 
-    sections = ("host",)
+    sections = ("host", "update")
     fields = {"hierarchy": "text", "path": "text"}
     sentence = "enable controllers above {hierarchy}{path}"
 

@@ -14,7 +14,7 @@ class Nothing(Step):
 class Warn(Step):
     """Log ``message`` at level warning."""
 
-    sections = ("host",)
+    sections = ("host", "update")
     fields = {"message": "text"}
     sentence = "warn"
 
