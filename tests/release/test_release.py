@@ -257,7 +257,7 @@ def test_the_manual_pages_and_completions_of_the_debian_package(release, arch):
         text = gzip.decompress(files[name]).decode()
         assert ".TH " in text or text == ".so man1/ocirt.1\n", name
     completions = {
-        "usr/share/bash-completion/completions/ocirt": "complete -F _shtab_ocirt ocirt",
+        "usr/share/bash-completion/completions/ocirt": " -F _shtab_ocirt ocirt",
         "usr/share/zsh/vendor-completions/_ocirt": "#compdef ocirt",
         "usr/share/fish/vendor_completions.d/ocirt.fish": "complete -c ocirt ",
     }
