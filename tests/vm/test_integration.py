@@ -158,20 +158,27 @@ def test_integration(boot, report, manager):
     assert outcomes["passed"] > (0 if CHOSEN else 200 if manager == MANAGERS[0] else 80)
 
 
+ATTACKS = ("rootfs_links", "no_pivot", "sandbox_files", "runtime_process")
+"""What tests/security has against a rootfs, and against a runtime or an init that still has something of the host."""
+
+
 @pytest.mark.skipif(SUITE not in ("forky", "sid"), reason="its kernel makes no mount namespace of the rootfs alone")
-def test_killed_on_linux_7(boot, report):
-    """While init makes its mount namespace as no other host of these tests can."""
-    guest = boot(
-        "killed",
-        "--",
-        "/tree/tests/vm/guest/run-tests",
-        "tests/fault/test_killed.py::test_while_init_makes_its_mount_namespace",
-        timeout=LIMIT,
-    )
+@pytest.mark.parametrize(
+    "name, least, options, paths",
+    [
+        ("killed", 1, (), ["tests/fault/test_killed.py::test_while_init_makes_its_mount_namespace"]),
+        # The attacker's program is compiled there.
+        ("attacks", 85, ("--engines",), [f"tests/security/test_{name}.py" for name in ATTACKS]),
+    ],
+    ids=["killed", "attacks"],
+)
+def test_on_linux_7(boot, report, name, least, options, paths):
+    """While init makes its mount namespace, and in it, as on no other host of these tests."""
+    guest = boot(name, "--", "/tree/tests/vm/guest/run-tests", *paths, timeout=2 * LIMIT, options=options)
     status, outcomes = guest.tests()
-    report("killed", outcomes)
+    report(name, outcomes)
     assert status == 0, guest.end_of_log()
-    assert outcomes["passed"] == 1
+    assert outcomes["passed"] >= least
 
 
 @pytest.mark.skipif(SUITE in ("forky", "sid"), reason="systemd knows no cgroup v1 any more since version 258")
