@@ -14,6 +14,7 @@ from ocirt.library.waiting import Wait
 from tests.integration.filters import WHOLE, refusal
 from tests.integration.harness import LIMIT
 from tests.integration.test_inherited import Under
+from tests.integration.unified import ON_V2
 
 EINVAL, ENOTTY = 22, 25
 MFD_NOEXEC_SEAL, MFD_EXEC = 0x8, 0x10
@@ -99,6 +100,31 @@ def test_a_layer_with_a_long_path(ocirt, layered, kernel):
     runtime = Under(ocirt, refusal("fsconfig", EINVAL, (1, WHOLE, SET_FD)))
     words = layered(f"/{LONG}/{LONG}")
     assert (runtime if kernel != "this" else ocirt).ok(*words).out == "top\n"
+
+
+@pytest.mark.cgroupfs
+def test_before_5_15_no_cgroup_can_be_idle(ocirt, bundle, tmp_path):
+    """The kernel has no such file then: here strace refuses the path by which the runtime opens it."""
+    bundle.config["linux"]["resources"] = {"cpu": {"idle": 1}}
+    bundle.args("true").save()
+    log = tmp_path / "strace"
+    calls = ("-e", "trace=openat,openat2", "-e", "signal=none")
+
+    def run(*more):
+        return subprocess.run(
+            ["strace", "-f", "-s", "4096", "-o", log, *calls, *more, *ocirt.command("run", "--bundle", bundle, "c1")],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
+
+    assert run().returncode == 0
+    (path,) = set(re.findall(r'"([^"]*cpu\.idle)"', log.read_text()))
+    refused = run("-P", path, "-e", "inject=openat,openat2:error=ENOENT")
+    assert refused.returncode == 1 and "linux.resources.cpu.idle: write 1 to " in refused.stderr, refused
+    explained = "this kernel has no such file" if ON_V2 else "no such file or directory"
+    assert explained in refused.stderr and ocirt.ids() == [], refused
 
 
 @pytest.mark.parametrize("mode, since", [("MPOL_PREFERRED_MANY", "5.15"), ("MPOL_WEIGHTED_INTERLEAVE", "6.9")])
