@@ -136,18 +136,24 @@ class Archive(Source):
         return file
 
 
-class Bounded:
-    """The uncompressed bytes of an archive, of which nobody reads many at once: a header may say that it has a gigabyte,
-    and tarfile would read all of it into memory.
+class Entry(tarfile.TarInfo):
+    """An entry whose own headers are bounded: a header may say that it has a gigabyte, and tarfile would have all of it in
+    memory. Some versions read it in pieces, so that a limit for each read would not do.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.tell, self.seek = file, file.tell, file.seek
+    HEADERS = (
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+    )
 
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= HEADER_MAX:
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        """What tarfile lets subclasses override: called with each header, before what belongs to it is read."""
+        if self.type in self.HEADERS and not 0 <= self.size <= HEADER_MAX:
             raise tarfile.ReadError(f"found a header of more than {HEADER_MAX} bytes")
-        return self._file.read(size)
+        return cast("tarfile.TarInfo", super()._proc_member(archive))  # type: ignore[misc]
 
 
 @contextmanager
@@ -163,9 +169,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
     with ExitStack() as stack:
         try:
             file = stack.enter_context(open(path, "rb"))
-            archive = stack.enter_context(
-                tarfile.open(fileobj=cast("IO[bytes]", Bounded(_uncompressed(file))), mode="r:")
-            )
+            archive = stack.enter_context(tarfile.open(fileobj=_uncompressed(file), mode="r:", tarinfo=Entry))
         except (*BROKEN, tarfile.TarError) as error:
             said = (
                 reason(error) if isinstance(error, OSError) and error.errno else "found no tar archive and no directory"
