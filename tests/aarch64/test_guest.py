@@ -96,7 +96,7 @@ def test_integration(boot):
 
 
 def test_pages_of_16_kib(boot):
-    """Debian has no kernel with pages of 64 KiB; tests/unit/test_arch.py tests that the executable fits them."""
+    """Debian has no kernel with pages of 64 KiB; test_emulator.py runs what needs no container with them."""
     assert passes(boot, "16k", OF_PAGES, ("--suite", "trixie", "--pages", "16k"))["passed"] > 40
 
 
