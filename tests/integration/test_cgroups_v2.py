@@ -534,6 +534,15 @@ def test_a_filter_takes_the_place_of_ours_alone(ocirt, bundle):
         ocirt.ok("delete", "--force", "c1")
 
 
+def test_a_signal_while_the_kernel_verifies_the_filter(ocirt, bundle, tmp_path):
+    """BPF_PROG_LOAD fails with EAGAIN then, and is to be called again."""
+    trace = tmp_path / "trace"
+    interrupted = ["strace", "-o", trace, "-e", "trace=bpf", "-e", "inject=bpf:error=EAGAIN:when=1..2"]
+    command = [*interrupted, *ocirt.command("create", "--bundle", bundle, "c1")]
+    subprocess.run(command, check=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
+    assert trace.read_text().count("(INJECTED)") == 2 and ocirt.status("c1") == "created"
+
+
 # ---- signals and the end ----
 
 

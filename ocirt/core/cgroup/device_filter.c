@@ -6,7 +6,6 @@
 #include "cgroup/hierarchy.h"
 
 #define NAME "ocirt_devices" // by which the next LoadDeviceFilter on the cgroup finds this filter
-
 #define ATTACHED 64 // more than a cgroup can have
 
 static int bpf(int command, union bpf_attr *attr) { return (int)sys3(SYS_bpf, command, attr, sizeof *attr); }
@@ -18,6 +17,7 @@ static int load(struct run *r, const void *filter, size_t size) {
       .license = (uint64_t)(uintptr_t)"MIT",
       .prog_name = NAME};
   int fd = bpf(BPF_PROG_LOAD, &attr);
+  if (fd == -EAGAIN) return load(r, filter, size); // a signal came while the kernel verified the program
   return fd < 0 ? failing(r, "BPF_PROG_LOAD", fd) : fd;
 }
 
