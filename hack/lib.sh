@@ -251,6 +251,15 @@ lock_of_containers() {
   echo "/run/${parent//\//}.lock"
 }
 
+# of_a_commit ARGUMENT...: if --docs is among the script's arguments, end it unless the tree is that of a commit, in which a
+# reader of the page can look up what it is about. (In a root of hack/engines-root the script outside has done that.)
+of_a_commit() {
+  [[ " $* " == *" --docs "* && ! ${OCIRT_TEST_ROOT-} ]] || return 0
+  local said
+  need_venv
+  said=$(cd "$tree" && "$venv/bin/python" -B -m conformance.commit 2>&1 </dev/null) || die "--docs: $said"
+}
+
 # offer_youki [--youki...]: put youki on PATH, if cargo or an earlier run has installed it on this machine. With the argument
 # --youki among others build it from its crate first, if it is missing; this takes ten minutes on a quiet machine. No Debian has a package.
 offer_youki() {

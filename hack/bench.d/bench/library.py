@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from conformance.commit import commit
+
 from . import BenchError
 from .place import Place
 
@@ -31,7 +33,8 @@ def when_and_where() -> str:
     """The first words of a block."""
     load = " ".join(f"{each:.1f}" for each in os.getloadavg())
     return (
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Linux {platform.release()}, {os.cpu_count()} processors, load {load}"
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit()}, Linux {platform.release()}, {os.cpu_count()} "
+        f"processors, load {load}"
     )
 
 
