@@ -1,8 +1,8 @@
 """Compare two builds of ocirt in turns, on cgroup v1 or on cgroup v2 alone: what a change does to create and run.
 
-    python3 hack/bench.d/compare.py [--rounds N] [--unified] BEFORE AFTER [MORE...]
+    build/venv/bin/python hack/bench.d/compare.py [--docs] [--rounds N] [--unified] BEFORE AFTER [MORE...]
 
-Each argument is the path of an executable. In each round every build, in random order, creates and deletes a container
+Each argument is the path of an executable of a tree. --docs writes the table into docs/performance.md. In each round every build, in random order, creates and deletes a container
 of `runc spec`'s config, and runs `true` in one, when no other process uses the processors. Everything happens in a
 mount namespace of its own. With --unified that namespace has cgroup v2 mounted over /sys/fs/cgroup. The ratio is the
 median, over all rounds, of a build's time divided by that of the first build in the same round.
@@ -122,15 +122,33 @@ def wait_until_quiet(until: float) -> None:
             time.sleep(0.0005)
 
 
-def report(builds: list[Build]) -> None:
+def commit_of(executable: str) -> str:
+    """The commit of the tree in which this executable was built, or its path."""
+    command = ["git", "-C", os.path.dirname(executable), "rev-parse", "--short=12", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=LIMIT)
+    return done.stdout.strip() or executable
+
+
+def table(builds: list[Build]) -> str:
     first = builds[0]
-    print(f"{'':50} {'least':>7} {'10 %':>7} {'median':>7} {'ratio':>6}")
+    lines = ["| microseconds | of commit | least | 10 % | median | ratio |", "|---|---|---|---|---|---|"]
     for verb in first.times:
         for build in builds:
             times = build.times[verb]
             least, tenth, median = min(times), statistics.quantiles(times, n=10)[0], statistics.median(times)
             ratio = statistics.median([one / other for one, other in zip(times, first.times[verb])])
-            print(f"{verb + ' ' + build.executable[-40:]:50} {least:7.0f} {tenth:7.0f} {median:7.0f} {ratio:6.3f}")
+            name = commit_of(build.executable)
+            lines.append(f"| {verb} | {name} | {least:.0f} | {tenth:.0f} | {median:.0f} | {ratio:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
+def write(text: str, rounds: int, unified: bool) -> None:
+    """Put the table into the page."""
+    from bench.library import when_and_where, write_block
+
+    kind = "cgroup v2 alone" if unified else "cgroup v1"
+    words = f"{when_and_where()}, {kind}, {rounds} rounds:\n\n{text}"
+    write_block(TREE / "docs/performance.md", "hack/bench.d/compare.py", words)
 
 
 def main() -> None:
@@ -141,9 +159,15 @@ def main() -> None:
     parser.add_argument(
         "--patience", type=float, default=10, help="seconds to wait for the processors before each round"
     )
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/performance.md")
     parser.add_argument("--unified", action="store_true", help="on cgroup v2 alone")
     parser.add_argument("executables", nargs="+")
     arguments = parser.parse_args()
+    if (
+        arguments.docs
+        and subprocess.run([sys.executable, "-m", "conformance.commit"], cwd=TREE, timeout=LIMIT).returncode
+    ):
+        sys.exit("compare: --docs needs a commit")
     place = Path("/tmp/ocirt-compare")
     place.mkdir(exist_ok=True)
     enter(place, arguments.unified)
@@ -165,8 +189,10 @@ def main() -> None:
             if number == 2:  # by now the programs are kept, and all files are in memory
                 for build in builds:
                     build.times = {verb: [] for verb in build.times}
-        print(f"{len(builds[0].times['create'])} rounds")
-        report(builds)
+        rounds, text = len(builds[0].times["create"]), table(builds)
+        print(f"{rounds} rounds\n{text}", end="")
+        if arguments.docs:
+            write(text, rounds, arguments.unified)
     finally:
         for build in builds:
             subprocess.run(

@@ -5,12 +5,16 @@
 // it to its own /sys/fs/cgroup. Otherwise the child joins the nine hierarchies of cgroup v1, and has no mount of them.
 // create: make and kill the container; run: the container executes busybox true; wait for its end. Run it in a mount
 // namespace of its own (hack/floor does).
+//   floor ROOTFS CGROUP ready     as create, but end when the container is ready, as a runtime's create does; prints its pid.
+//                                 Where the kernel can (Linux 7), its mount namespace has the rootfs alone
+//   floor remove CGROUP PID       end that container
 //   floor nothing      end at once: what any process costs, and a runtime is one for each verb
 //   floor exec PID     execute busybox true in all namespaces of the container of PID, and in its cgroup of v2
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +35,13 @@
 #include <unistd.h>
 
 #define TOP "/sys/fs/cgroup"
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1
+#define MOVE_MOUNT_F_EMPTY_PATH 4
+#endif
+#ifndef OPEN_TREE_NAMESPACE
+#define OPEN_TREE_NAMESPACE 2
+#endif
 #define N(array) (sizeof(array) / sizeof *(array))
 
 static void must(long result, const char *what) {
@@ -87,9 +98,13 @@ static void filter(int group) {
   close((int)loaded);
 }
 
+static void name_unified(const char *name) {
+  snprintf(unified_group, sizeof unified_group, TOP "/" PARENT "/%.100s", name);
+}
+
 static int make_unified(const char *name) {
   mkdir(TOP "/" PARENT, 0755);
-  snprintf(unified_group, sizeof unified_group, TOP "/" PARENT "/%.100s", name);
+  name_unified(name);
   must(mkdir(unified_group, 0755), unified_group);
   int group = open(unified_group, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   must(group, unified_group);
@@ -119,14 +134,19 @@ static void inherit(const char *file, const char *parent, int parent_is_new, con
   write_to(path, value, (size_t)size);
 }
 
+static void name_cgroups(const char *name) {
+  for (unsigned i = 0; i < N(controllers); i++)
+    snprintf(groups[i], sizeof groups[i], TOP "/%s/" PARENT "/%.100s", controllers[i], name);
+}
+
 static void make_cgroups(const char *name) {
   static const char *const rules[] = {"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:8 rwm", "c 1:7 rwm", "c 5:0 rwm",
       "c 1:5 rwm", "c 1:9 rwm", "c 136:* rwm", "c 5:2 rwm"};
   char path[256];
+  name_cgroups(name);
   for (unsigned i = 0; i < N(controllers); i++) {
     snprintf(path, sizeof path, TOP "/%s/" PARENT, controllers[i]);
     int parent_is_new = !mkdir(path, 0755);
-    snprintf(groups[i], sizeof groups[i], "%.80s/%.100s", path, name);
     must(mkdir(groups[i], 0755), groups[i]);
     if (!strcmp(controllers[i], "cpuset")) {
       inherit("cpuset.cpus", path, parent_is_new, groups[i]);
@@ -203,10 +223,25 @@ static void bring_up_loopback(void) {
   close(fd);
 }
 
-static void populate(const char *rootfs) {
+// Enters a mount namespace that has nothing but the rootfs; 0 if the kernel makes none.
+static int enter_alone(const char *rootfs) {
+  int own = (int)syscall(SYS_open_tree, AT_FDCWD, rootfs, OPEN_TREE_NAMESPACE | O_CLOEXEC | AT_RECURSIVE);
+  if (own < 0) return 0;
+  must(setns(own, CLONE_NEWNS), "setns");
+  close(own);
+  must(chdir("/"), "/");
+  must(mount(0, "/", 0, MS_SLAVE | MS_REC, 0), "/");
+  return 1;
+}
+
+static void enter_copy(const char *rootfs) {
   must(mount(0, "/", 0, MS_SLAVE | MS_REC, 0), "/");
   must(mount(rootfs, rootfs, 0, MS_BIND | MS_REC, 0), rootfs);
   must(chdir(rootfs), rootfs);
+}
+
+// Fills the directory in which it is called.
+static void populate(void) {
   for (unsigned i = 0; i < N(mounts); i++) {
     mkdir(mounts[i].target, 0755);
     must(mount(mounts[i].type, mounts[i].target, mounts[i].type, mounts[i].flags, mounts[i].data), mounts[i].target);
@@ -217,8 +252,8 @@ static void populate(const char *rootfs) {
     must(symlink(links[i].to, links[i].path), links[i].path);
 }
 
-static void show_cgroup(void) {
-  must(mount(unified_group, "sys/fs/cgroup", 0, MS_BIND, 0), "sys/fs/cgroup");
+static void show_cgroup(int tree) {
+  must(syscall(SYS_move_mount, tree, "", AT_FDCWD, "sys/fs/cgroup", MOVE_MOUNT_F_EMPTY_PATH), "sys/fs/cgroup");
   must(mount(0, "sys/fs/cgroup", 0, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV, 0),
       "sys/fs/cgroup");
 }
@@ -280,19 +315,35 @@ static int execute(const char *pid) {
   return status ? 1 : 0;
 }
 
+static int end_container(const char *name, pid_t pid) {
+  struct pollfd ended = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+  must(ended.fd, "pidfd_open");
+  must(kill(pid, SIGKILL), "kill");
+  must(poll(&ended, 1, 10000), "poll");
+  if (is_unified())
+    name_unified(name);
+  else
+    name_cgroups(name);
+  usleep(10000); // its parent must reap it
+  remove_cgroups();
+  return 0;
+}
+
 int main(int argc, char **argv) {
   if (argc == 2 && !strcmp(argv[1], "nothing")) return 0;
   if (argc == 3 && !strcmp(argv[1], "exec")) return execute(argv[2]);
-  if (argc != 4 || (strcmp(argv[3], "create") && strcmp(argv[3], "run"))) {
-    dprintf(2, "usage: floor ROOTFS CGROUP create|run; floor nothing; floor exec PID\n");
+  if (argc == 4 && !strcmp(argv[1], "remove")) return end_container(argv[2], atoi(argv[3]));
+  if (argc != 4 || (strcmp(argv[3], "create") && strcmp(argv[3], "run") && strcmp(argv[3], "ready"))) {
+    dprintf(2, "usage: floor ROOTFS CGROUP create|run|ready; floor remove CGROUP PID; floor nothing; floor exec PID\n");
     return 2;
   }
-  int run = *argv[3] == 'r', ready[2], go[2], status = 0;
+  int run = !strcmp(argv[3], "run"), leave = !strcmp(argv[3], "ready"), ready[2], go[2], status = 0;
   char byte = 0;
   must(pipe2(ready, O_CLOEXEC), "pipe");
   must(pipe2(go, O_CLOEXEC), "pipe");
   struct clone_args args = {
-      .flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, .exit_signal = SIGCHLD};
+      .flags = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, .exit_signal = SIGCHLD};
+  if (!leave) args.flags |= CLONE_NEWNS;
   int unified = is_unified();
   if (unified) {
     args.flags |= CLONE_INTO_CGROUP;
@@ -303,12 +354,16 @@ int main(int argc, char **argv) {
   long child = syscall(SYS_clone3, &args, sizeof args);
   must(child, "clone3");
   if (!child) {
-    close(go[1]);
+    if (!leave) close(go[1]);
     if (!unified) join_cgroups();
     bring_up_loopback();
-    populate(argv[1]);
-    if (unified) show_cgroup();
-    change_root();
+    int tree = unified ? (int)syscall(SYS_open_tree, AT_FDCWD, unified_group, OPEN_TREE_CLONE | O_CLOEXEC) : -1;
+    int alone = leave && enter_alone(argv[1]);
+    if (leave && !alone) must(unshare(CLONE_NEWNS), "unshare");
+    if (!alone) enter_copy(argv[1]);
+    populate();
+    if (unified) show_cgroup(tree);
+    if (!alone) change_root();
     hide();
     must(sethostname("floor", 5), "sethostname");
     must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
@@ -318,6 +373,7 @@ int main(int argc, char **argv) {
   }
   close(ready[1]);
   if (read(ready[0], &byte, 1) != 1) return 1; // the child has printed why
+  if (leave) return dprintf(1, "%ld\n", child) < 0;
   if (run)
     must(write(go[1], &byte, 1), "pipe");
   else

@@ -1,4 +1,4 @@
-"""What Python processes that run with root's rights give up: ocirt/confine.py. python-prctl has to be installed.
+"""What Python processes that run with root's rights give up: ocirt/confine.py. Here python-prctl is installed.
 
 Each has a name, keeps the capabilities that it needs, and ends with its parent, or says why it must not.
 """
@@ -17,8 +17,6 @@ from tests.integration.harness import LIMIT, built, cgroups_path
 from tests.integration.library import children, config_for
 from tests.integration.test_checkpoint import fake, images, with_fake  # noqa: F401
 from tests.integration.test_netdevices import device, is_as_it_was, moving, network  # noqa: F401
-
-pytest.importorskip("prctl", reason="needs python-prctl, which PyPI has as source alone")
 
 NET_ADMIN = 1 << 12
 ALL = (1 << (int(open(LAST_CAPABILITY).read()) + 1)) - 1

@@ -7,14 +7,18 @@ from pathlib import Path
 import pytest
 from bench import (
     ALONE,
+    AS_IT_IS,
     BACK,
     BUSCTL,
     CGROUPFS,
+    COPIED,
+    CROWDED,
     FEW,
     FLOOR,
     INTERPRETER,
-    LINUX_7,
     MANY,
+    ON_DISK,
+    ON_TMPFS,
     OUR_FLOOR,
     OURS,
     PAUSES,
@@ -33,7 +37,7 @@ from bench.containers import VERBS
 from bench.measure import Alarm, Spawner, count_calls
 from bench.place import Runtime
 from bench.plot import bars
-from bench.results import Results, median, percentile
+from bench.results import Results, interval, median, percentile
 
 from conformance import cells
 
@@ -76,18 +80,28 @@ def results():
 
 
 def test_the_guest_of_linux_7():
+    """Ratios of each round, and whether a difference is more than their spread."""
     made = results()
-    made.facts[LINUX_7] = {
-        "kernel": "7.2",
-        "crun": "1.28",
-        "runc": "1.3",
-        "rounds": 9,
-        "without": {OURS: 10, "crun": 40},
-        "with": {OURS: 11, "crun": 60},
-    }
-    page = report.markdown(made)
-    assert "| ocirt | 1.00 | 1.00 | +10% |" in page and "| crun | 0.25 | 0.18 | +50% |" in page
-    assert "7.2" not in report.markdown(results())
+    made.mounts = Results({"more": 1000, "date": "d", "commit": "abc-dirty", "rounds": 9, "load of the machine": "0.1"})
+    for name, few, many in ((OURS, 10, 10.2), (COPIED, 12, 15), ("crun", 40, 60)):
+        for number in range(9):
+            made.mounts.add("create", AS_IT_IS, name, 1000 * (few + number % 3))
+            made.mounts.add("create", CROWDED, name, 1000 * (many + (number + name.startswith(OURS)) % 3))
+    again = Results.from_json(made.to_json())
+    assert again.mounts is not None and again.mounts.series == made.mounts.series
+    page = report.markdown(again)
+    for row in (
+        "| ocirt | 11.0 (10.0 to 12.0) | 11.2 (10.2 to 12.2) | 1.11 (0.85 to 1.12): within the spread |  |  |",
+        f"| {COPIED} | 13.0 (12.0 to 14.0) | 16.0 (15.0 to 17.0) | 1.31 (1.07 to 1.33) | 0.85 (0.83 to 0.86) | 0.70",
+    ):
+        assert row in page, row
+    assert "abc with changes that are in no commit" in page and "| load of the machine | 0.1 |" in page
+    assert "The same on Linux 7" not in report.markdown(results())
+
+
+def test_the_interval_of_a_median():
+    assert interval(range(1, 11)) == (2, 9) and interval(range(1, 21)) == (6, 15)
+    assert interval([3, 1, 2]) == (1, 3)  # too few
 
 
 def test_there_and_back():
@@ -127,8 +141,8 @@ def test_the_guest_with_systemd():
     for driver in (SYSTEMD, CGROUPFS):
         for name in (OURS, "crun"):
             made.guest.add("create", driver, name, *[100_000 if name == OURS else 500_000] * 3)
-    made.guest.add("floor: create", CGROUPFS, OURS, 100_000)
-    made.guest.add("floor: create", CGROUPFS, OUR_FLOOR, 50_000)
+    made.guest.add("floor: ready", CGROUPFS, OURS, 100_000)
+    made.guest.add("floor: ready", CGROUPFS, OUR_FLOOR, 50_000)
     for name, milliseconds in ((OURS, 120), (BUSCTL, 80), (SYSTEMD_RUN, 100)):
         made.guest.add("create", ALONE, name, milliseconds * 1000)
     again = Results.from_json(made.to_json())
@@ -138,7 +152,7 @@ def test_the_guest_with_systemd():
         "| create, systemd driver | crun | 0.30 | 0.20 | met | 0.20 |",
         "| create, beside systemd alone | busctl | 1.30 | 1.50 | **missed** | 1.50 |",
         "| create, beside systemd alone | systemd-run --scope | 1.30 | 1.20 | met | 1.20 |",
-        "| floor: create, cgroupfs | hack/floor | 1.25 | 2.00 | **missed** | 2.00 |",
+        "| floor: ready, cgroupfs | hack/floor | 1.25 | 2.00 | **missed** | 2.00 |",
         "| run true, cgroupfs | crun | 0.35 |  | not measured |  |",
         "| create, beside systemd alone | 120.00 (120.0) | 100.00 (100.0) | 80.00 (80.0) | - | 1.20 | 1.50 | - |",
     ):
@@ -149,12 +163,13 @@ def test_the_guest_with_systemd():
 
 def test_a_new_page_keeps_what_guests_have_measured(monkeypatch, tmp_path):
     earlier = results()
-    earlier.facts[LINUX_7], earlier.guest = {"kernel": "7.2"}, Results({"date": "then"})
+    earlier.mounts, earlier.guest = Results({"date": "long ago"}), Results({"date": "then"})
     (tmp_path / "benchmark.json").write_text(earlier.to_json())
     monkeypatch.setattr(command, "DOCS", tmp_path)
     made = results()
     command.keep_guests(made)
-    assert made.facts[LINUX_7] == {"kernel": "7.2"} and made.guest and made.guest.facts == {"date": "then"}
+    assert made.mounts and made.mounts.facts == {"date": "long ago"}
+    assert made.guest and made.guest.facts == {"date": "then"}
     newer = results()
     newer.guest = Results({"date": "now"})
     command.keep_guests(newer)
@@ -174,6 +189,11 @@ def test_verdicts():
     assert found["a seccomp profile on top, ms", "", ""].measured == pytest.approx(0.5)
     bare = found["the same, of a bare load, ms", "", ""]
     assert bare.measured == pytest.approx(0.3) and bare.word == ""
+    assert found["create", ON_DISK, ON_TMPFS].word == "not measured"
+    kept = results()
+    kept.add("create", ON_DISK, OURS, 1080), kept.add("create", ON_TMPFS, OURS, 1000)
+    judged = {(each.work, each.pattern, each.against): each for each in targets.verdicts(kept)}
+    assert (judged["create", ON_DISK, ON_TMPFS].measured, judged["create", ON_DISK, ON_TMPFS].word) == (1.08, "met")
     assert found["state", MANY, FEW].word == "**missed**" and found["list", MANY, f"{FEW}, ten times"].word == "met"
     assert found["distance of hack/floor, create", BACK, FLOOR].measured == 0
     assert ("distance of floor, a copy, create", BACK, FLOOR) not in found
@@ -182,6 +202,17 @@ def test_verdicts():
     judged = {(each.work, each.pattern, each.against): each for each in targets.verdicts(twice)}
     copy = judged["distance of floor, a copy, create", BACK, FLOOR]
     assert copy.measured == pytest.approx(0.1) and copy.word == ""
+
+
+def test_the_floor_of_a_create_ends_when_the_container_is_ready():
+    """What it takes to kill and remove a container is none of a create's work."""
+    made = Results()
+    for mode, microseconds in (("create", 900), ("nothing", 10), ("run", 950)):
+        made.add(f"floor: {mode}", BACK, OUR_FLOOR, microseconds)
+    assert targets.least(made, "create", BACK) == 900
+    made.add("floor: ready", BACK, OUR_FLOOR, 600)
+    assert [targets.least(made, work, BACK) for work in ("create", "life cycle")] == [600, 940]
+    assert targets.least(made, "run true", "") == 950
 
 
 def test_every_target_of_the_issue_is_judged():

@@ -9,13 +9,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-TREE = Path(__file__).resolve().parents[3]
+TREE, BENCH = Path(__file__).resolve().parents[3], Path(__file__).resolve().parents[1]
 if str(TREE) not in sys.path:
     sys.path.append(str(TREE))
 
 OURS, FLOOR, OUR_FLOOR, SAME_FLOOR = "ocirt", "floor", "hack/floor", "floor, a copy"
 """Names of columns: this tree's build, the fixed floor.c, the project's own, and the fixed one a second time, to show
 how much two series of the same program differ."""
+BEFORE = "before"
+"""The column of an earlier build of ocirt."""
 BACK, PAUSES = "back to back", "with pauses"
 """Patterns: how containers follow on each other."""
 FEW, MANY = "a tenth exists", "many exist"
@@ -31,9 +33,12 @@ BUSCTL, SYSTEMD_RUN, ITS_START = "busctl", "systemd-run --scope", "systemd-run -
 """Names of columns: systemd makes a scope and no container, for a client that does not wait until the process is in it,
 and for one that waits; and what the start of that client takes alone."""
 
-LINUX_7 = "Linux 7"
-"""The fact that hack/bench-mounts adds to docs/benchmark.json."""
-
+ON_DISK, ON_TMPFS = "kept on a disk", "kept on a tmpfs"
+"""Patterns: where ocirt's programs are."""
+AS_IT_IS, CROWDED = "host as it is", "host with mounts"
+"""Patterns: how many mounts the host has."""
+COPIED = "ocirt, with a copy of the mounts"
+"""The column of ocirt on Linux 7 where OPEN_TREE_NAMESPACE is refused."""
 
 FURTHER = ("youki",)
 """Runtimes that are measured where they are installed. Nothing depends on their figures."""

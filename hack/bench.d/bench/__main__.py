@@ -18,12 +18,11 @@ from typing import Any
 
 from conformance.commit import commit
 
-from . import FLOOR, FURTHER, LINUX_7, OUR_FLOOR, OURS, SAME_FLOOR, TREE, BenchError, report, targets, works
+from . import BENCH, FLOOR, FURTHER, OUR_FLOOR, OURS, SAME_FLOOR, TREE, BenchError, report, targets, works
 from .place import Runtime, described, for_crun, open_place
 from .results import Results
 
 DOCS, OUTPUT = TREE / "docs", TREE / "build/bench"
-BENCH = Path(__file__).resolve().parents[1]
 FIXED_FLOOR = Path("/work/shared/bench/floor.c")
 PEERS = ("crun", "runc")
 """Runtimes that are measured if they are on PATH: no Debian has a package of them."""
@@ -80,6 +79,12 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         "--guest", type=Path, metavar="JSON", help="show the results of hack/bench-guest on the page, too"
     )
     parser.add_argument(
+        "--mounts", type=Path, metavar="JSON", help="show the results of hack/bench-mounts on the page, too"
+    )
+    parser.add_argument(
+        "--load", metavar="WORDS", help="of this machine before and after that run, which a guest cannot tell"
+    )
+    parser.add_argument(
         "--render", type=Path, metavar="JSON", help="measure nothing: write the page and the plot of this file"
     )
     options = parser.parse_args(words)
@@ -97,10 +102,11 @@ def main(words: Sequence[str] | None = None) -> int:
     options = arguments(words)
     try:
         results = Results.from_json(options.render.read_text()) if options.render else measure(options)
-        if options.beside:
-            results.cgroup2 = Results.from_json(options.beside.read_text())
-        if options.guest:
-            results.guest = Results.from_json(options.guest.read_text())
+        for name, file in (("cgroup2", options.beside), ("guest", options.guest), ("mounts", options.mounts)):
+            if file:
+                part = Results.from_json(file.read_text())
+                part.facts |= {"load of the machine": options.load} if options.load else {}
+                setattr(results, name, part)
     except (BenchError, OSError, KeyboardInterrupt) as error:
         print(f"hack/bench: {str(error) or 'interrupted'}", file=sys.stderr)
         return 1
@@ -127,8 +133,7 @@ def keep_guests(results: Results) -> None:
     """Take what hack/bench-mounts and hack/bench-guest have measured from the page before, where it is not in a run."""
     earlier = Results.from_json((DOCS / "benchmark.json").read_text())
     results.guest = results.guest or earlier.guest
-    if LINUX_7 not in results.facts and LINUX_7 in earlier.facts:
-        results.facts[LINUX_7] = earlier.facts[LINUX_7]
+    results.mounts = results.mounts or earlier.mounts
 
 
 def measure(options: argparse.Namespace) -> Results:
@@ -171,6 +176,7 @@ def measure(options: argparse.Namespace) -> Results:
             results.facts["load at the end"] = load()
             return results
         works.recorded(run)
+        works.kept(run)
         works.host_with_mounts(run)
         with with_crun(run, [ours, *peers]):
             for work in (works.warm, works.life, works.run_true, works.exec_true):

@@ -15,12 +15,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from conformance import cells
 
-from . import ALONE, BUSCTL, CGROUPFS, ITS_START, OUR_FLOOR, OURS, SYSTEMD, SYSTEMD_RUN, TREE, BenchError
+from . import ALONE, BEFORE, BUSCTL, CGROUPFS, ITS_START, OUR_FLOOR, OURS, SYSTEMD, SYSTEMD_RUN, TREE, BenchError
 from .__main__ import PEERS, facts, version
 from .containers import Container
+from .floor import run_floor
 from .measure import LIMIT, Used, wait
 from .place import SCOPE, SLICE, Place, Runtime, described, open_place
 from .results import Results
@@ -117,7 +119,7 @@ class Guest:
         if runtime.name == OURS and driver == SYSTEMD:
             results.add("create", ALONE, OURS, used["create"].time)
         elif runtime.name == OURS:
-            results.add("floor: create", CGROUPFS, OURS, used["create"].time)
+            results.add("floor: ready", CGROUPFS, OURS, used["create"].time)
 
     def run_true(self, results: Results, driver: str, runtime: Runtime) -> None:
         used = self.run.run_true(runtime)
@@ -136,10 +138,10 @@ class Guest:
                 for runtime in random.sample(runtimes, len(runtimes)):
                     work(results, driver, runtime)
                     self.settle()
-        for mode in ("create", "run"):
+        for mode in ("ready", "run"):
             for _ in range(FLOORS):
-                used = self.place.spawn(self.run.floors[OUR_FLOOR], self.place.rootfs, self.place.name(), mode)
-                results.add(f"floor: {mode}", CGROUPFS, OUR_FLOOR, used.time)
+                taken = run_floor(self.place, self.run.floors[OUR_FLOOR], mode)
+                results.add(f"floor: {mode}", CGROUPFS, OUR_FLOOR, taken)
                 self.settle()
         for name in random.sample(list(self.client.all), len(self.client.all)):
             results.add("create", ALONE, name, self.client.all[name]().time)
@@ -158,22 +160,52 @@ class Guest:
                 self.settle()
 
 
+def circumstances(tree_commit: str) -> dict[str, Any]:
+    """Facts of a run in the guest, which has no git to ask for the commit, before its first round."""
+    found = facts(argparse.Namespace(floor=""))
+    return found | {"commit": tree_commit, "systemd": systemd_version(), "rounds": 0, "many": 0, "existing": 0}
+
+
 def systemd_version() -> str:
     shown = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=True, timeout=LIMIT).stdout
     return shown.split()[1]
 
 
-def runtimes(place: Place, systemd: bool) -> list[Runtime]:
-    ours = place.runtime(OURS, TREE / "build/bin/ocirt", systemd)
-    return [ours, *(place.runtime(name, path(name), systemd) for name in PEERS)]
+def runtimes(place: Place, before: Path | None, systemd: bool) -> list[Runtime]:
+    ours = place.runtime(OURS, own_build(place), systemd)
+    earlier = [place.runtime(BEFORE, before, systemd)] if before else []
+    return [ours, *(place.runtime(name, path(name), systemd) for name in PEERS), *earlier]
+
+
+def own_build(place: Place) -> Path:
+    """This tree's executable in memory, like that of an installed ocirt. From /tree, which the machine shares with the
+    guest, each start would take longer.
+    """
+    return shutil.copytree(TREE / "build/bin", place.path / OURS, dirs_exist_ok=True) / "ocirt"
+
+
+def earlier_build(place: Place) -> Path | None:
+    """The executable of the tree of --before, which then uses the guest's Python, as hack/vm.d/guest has this tree's do."""
+    if not (SHARE / BEFORE).exists():
+        return None
+    tree = shutil.copytree(SHARE / BEFORE, place.path / BEFORE)
+    packages = f"/usr/local/lib/python{sys.version_info.major}.{sys.version_info.minor}/dist-packages"
+    text = (tree / "ocirt/core/ocirt-python.in").read_text().replace("@INTERPRETER@", sys.executable)
+    text = text.replace("@TREE@", f'"{tree}", "{packages}", "{tree}/build/meson/ocirt"')
+    (tree / "build/bin/ocirt-python").write_text(text)
+    return tree / "build/bin/ocirt"
 
 
 def measure(results: Results, place: Place, rounds: int, end: float) -> None:
     """Add rounds until there are so many, or until the time is over."""
-    drivers = {driver: runtimes(place, driver == SYSTEMD) for driver in (SYSTEMD, CGROUPFS)}
+    before = earlier_build(place)
+    drivers = {driver: runtimes(place, before, driver == SYSTEMD) for driver in (SYSTEMD, CGROUPFS)}
     results.facts["kept programs"] = described(place.cache)
     results.facts["runtimes"] = {each.name: version(each.path) for each in drivers[CGROUPFS]}
-    floors = {OUR_FLOOR: str(SHARE / "floor")}
+    if before:
+        results.facts["runtimes"][BEFORE] += f", of commit {(SHARE / BEFORE / 'commit').read_text().strip()}"
+    # Not from /share, whose file system would bring the executable anew each time.
+    floors = {OUR_FLOOR: str(shutil.copy(SHARE / "floor", place.path))}
     run = Run(place, results, [], floors, "", rounds=0, many=0, existing=0, host_mounts=0, say=lambda *_: None)
     guest = Guest(run, drivers)
     try:
@@ -196,11 +228,9 @@ def main() -> int:
     parser.add_argument("--commit", default="unknown", help="of the tree, because the guest has no git")
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
-    found = facts(argparse.Namespace(floor=""))
-    found |= {"commit": options.commit, "systemd": systemd_version(), "rounds": 0, "many": 0, "existing": 0}
     try:
         with open_place() as place:
-            measure(Results(found), place, options.rounds, end)
+            measure(Results(circumstances(options.commit)), place, options.rounds, end)
     except (BenchError, OSError) as error:
         print(f"hack/bench-guest: {error}", file=sys.stderr)
         return 1

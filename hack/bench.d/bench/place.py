@@ -34,7 +34,7 @@ SLICE, SCOPE = "system.slice", "ocirt-bench"
 """The slice of the scopes that systemd makes, which is always there, and how their names begin."""
 FIXED_FLOOR_PARENT = "/ocirt-test"
 """The cgroup in which the fixed floor.c makes its cgroups."""
-MS_BIND, MNT_DETACH = 4096, 2
+MS_BIND, MNT_DETACH, CLONE_NEWNS = 4096, 2, 0x20000
 
 
 class Runtime:
@@ -238,19 +238,39 @@ def for_crun() -> Iterator[None]:
         held.close()
 
 
+def make_mounts(path: Path, count: int) -> None:
+    """Make ``count`` further mounts in this mount namespace, below ``path``, which takes them away again."""
+    path.mkdir()
+    _mount(b"mounts", path, b"tmpfs", 0, b"mode=755")
+    for number in range(count):
+        (path / str(number)).mkdir()
+        _mount(str(path).encode(), path / str(number), b"", MS_BIND, b"")
+
+
 @contextlib.contextmanager
 def mounts(path: Path, count: int) -> Iterator[None]:
     """``count`` further mounts in this mount namespace, below ``path``."""
-    path.mkdir()
-    _mount(b"mounts", path, b"tmpfs", 0, b"mode=755")
+    make_mounts(path, count)
     try:
-        for number in range(count):
-            (path / str(number)).mkdir()
-            _mount(str(path).encode(), path / str(number), b"", MS_BIND, b"")
         yield
     finally:
         _unmount(path)
         path.rmdir()
+
+
+def own_namespace() -> int:
+    """A descriptor of this process's mount namespace, which stays as long as that is open."""
+    return os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def enter_new_namespace() -> None:
+    if _LIBC.unshare(CLONE_NEWNS):
+        raise BenchError(f"unshare: {os.strerror(ctypes.get_errno())}")
+
+
+def enter_namespace(descriptor: int) -> None:
+    if _LIBC.setns(descriptor, CLONE_NEWNS):
+        raise BenchError(f"setns: {os.strerror(ctypes.get_errno())}")
 
 
 _LIBC = ctypes.CDLL(None, use_errno=True)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any
+
+from conformance.commit import in_words
 
 from . import (
     ALONE,
+    AS_IT_IS,
     BACK,
+    BEFORE,
     BUSCTL,
     CGROUPFS,
+    CROWDED,
     FEW,
     FLOOR,
     ITS_START,
-    LINUX_7,
     MANY,
     OUR_FLOOR,
     OURS,
@@ -24,7 +27,7 @@ from . import (
 )
 from .containers import VERBS
 from .plot import bars
-from .results import Results, median, percentile
+from .results import Results, interval, median, percentile
 from .targets import CGROUP2, GUEST, Verdict, on_top, ratios, slope, verdicts
 
 PLOT = "benchmark.svg"
@@ -41,9 +44,17 @@ short time, and `--runtime NAME=PATH` adds a runtime. The end of the page says h
 measured.
 """
 TARGETS = """The figures are ratios of medians, unless a row names a unit. The last but one column is the ratio of 25th
-percentiles, which depends less on other work of the machine. The last one is the ratio of what no runtime can do
-without, as `hack/floor` does it in the same run: a target beneath it cannot be met here. For a life cycle that is the
-floor's create, and four processes that end at once; for a new shape the floor's create and the start of Python; and the floor kills and removes what it creates."""
+percentiles, which depends less on other work of the machine. The last one is the ratio of the kernel's own work, as the
+calls of `hack/floor` do it one after the other in the same run: to meet a target beneath it, a runtime would have to do
+parts of that at the same time. For a create the floor ends when the container is ready; in a run without rows
+"floor: ready" it also kills and removes it. For a life cycle the floor does that, too, and four processes end at once;
+for a new shape, and for many containers, a start of Python, or a process that ends at once, is added to the create."""
+LINUX_7 = """The same on Linux 7, in the guest of `hack/vm --suite forky` (`hack/bench-mounts`), with {more} mounts more and
+without. There ocirt makes the mount namespace of the rootfs alone; under a filter that refuses that call it makes a copy
+of the host's mounts, as on older kernels and as crun and runc do. Milliseconds of the emulated guest: the median and the
+quartiles. A ratio is the median of the ratios of all rounds, with the interval in which the true one lies with a
+probability of 95 %. Where 1.00 is in it, the run shows no difference, and the table says so: within the spread."""
+MOUNTS = (AS_IT_IS, CROWDED)
 METHOD = """
 ## How it is measured
 - A time is that of a whole process, from posix_spawn to the return of wait4. Its standard streams
@@ -65,7 +76,11 @@ METHOD = """
   nothing else, and also kills and removes it; `hack/floor` is this project's own version of it
   (hack/bench.d/floor.c). Neither mounts /sys/fs/cgroup, which `runc spec` asks for, so the table
   also has ocirt without that mount. The floors run three times a round, in random order, and
-  `floor` runs once more as a copy: a distance smaller than that of the copy means nothing.
+  `floor` runs once more as a copy: a distance smaller than that of the copy means nothing. In the
+  rows "floor: ready" `hack/floor` ends when its container is ready, as a create does, and on Linux
+  7 makes its mount namespace of the rootfs alone.
+- *Kept on a disk*: creates of ocirt in turns, with its programs on the file system of a disk and on
+  a tmpfs.
 - *On cgroup v2 alone*: a run of its own in a root of Debian forky (hack/engines-root) on this
   kernel, with only cgroup v2 at /sys/fs/cgroup, beside that Debian's crun and runc. `hack/floor`
   there clones its child into its cgroup, which has a device filter, and mounts the cgroup, too.
@@ -147,11 +162,14 @@ def _facts(results: Results) -> str:
         "rcu_expedited",
         "load",
         "load at the end",
+        "load of the machine",
+        "mounts",
         "rounds",
         "kept programs",
         "left out",
     )
-    rows = [(name, str(facts[name])) for name in names if facts.get(name) not in (None, "")]
+    shown = {**facts, "commit": in_words(facts["commit"])} if "commit" in facts else facts
+    rows = [(name, str(shown[name])) for name in names if shown.get(name) not in (None, "")]
     rows += [(name, version) for name, version in facts.get("runtimes", {}).items()]
     return "\n" + _table(("run", ""), rows)
 
@@ -185,16 +203,17 @@ def _guest(results: Results) -> list[str]:
     works = [
         (work, driver)
         for driver in (SYSTEMD, CGROUPFS)
-        for work in ("life cycle", *VERBS, "run true", "exec true", "floor: create", "floor: run")
+        for work in ("life cycle", *VERBS, "run true", "exec true", "floor: ready", "floor: run")
     ]
     clients = [OURS, SYSTEMD_RUN, BUSCTL, ITS_START]
+    earlier = [BEFORE] if BEFORE in results.runtimes() else []
     return [
         "\n## In a guest with systemd, on today's kernel\n",
         _facts(results),
         "\n",
         _rows(results, ratios(results, GUEST)),
         "\nMilliseconds of the emulated guest, which only their ratios make useful:\n\n",
-        _times(results, [OURS, *PEERS, OUR_FLOOR], works),
+        _times(results, [OURS, *PEERS, *earlier, OUR_FLOOR], works),
         "\nSystemd alone, which makes a scope and no container:\n\n",
         _times(results, clients, [("create", ALONE)]),
     ]
@@ -292,32 +311,37 @@ def _mounts(results: Results, runtimes: Sequence[str]) -> str:
     return (
         f"\n## create with {results.facts['host mounts']} mounts more on the host, ms\n\n"
         + _table(("", "without", "with", "what they add, over floor's"), rows)
-        + _linux_7(results.facts.get(LINUX_7))
+        + _linux_7(results.mounts)
     )
 
 
-def _linux_7(found: dict[str, Any] | None) -> str:
+def _quartiles(samples: Sequence[float]) -> str:
+    middle, low, high = median(samples), percentile(samples, 25), percentile(samples, 75)
+    return f"{middle / 1000:.1f} ({low / 1000:.1f} to {high / 1000:.1f})"
+
+
+def _paired(ratios: Sequence[float]) -> str:
+    """The median of the ratios of each round, with its interval."""
+    low, high = interval(ratios)
+    word = ": within the spread" if low <= 1 <= high else ""
+    return f"{median(ratios):.2f} ({low:.2f} to {high:.2f}){word}"
+
+
+def _linux_7(results: Results | None) -> str:
     """What hack/bench-mounts has measured in a guest: only ratios count there."""
-    if not found:
+    if not results:
         return ""
-    few, many = found["without"], found["with"]
-    rows = [
-        (
-            name,
-            f"{few[OURS] / few[name]:.2f}",
-            f"{many[OURS] / many[name]:.2f}",
-            f"{(many[name] - few[name]) / few[name]:+.0%}",
-        )
-        for name in few
-    ]
-    text = (
-        f"The same on Linux {found['kernel']}, in the guest of `hack/vm --suite forky` (`hack/bench-mounts`: medians of "
-        f"{found['rounds']} rounds; crun {found['crun']}, runc {found['runc']}). There ocirt makes the mount namespace "
-        "of the rootfs alone; under a filter that refuses that call it makes a copy of the host's mounts, as on older "
-        "kernels."
-    )
-    return f"\n{textwrap.fill(text, WIDTH)}\n\n" + _table(
-        ("", "ocirt over it, without", "ocirt over it, with", "what they add to its create"), rows
+    rows = []
+    for name in results.runtimes():
+        over = ["" if name == OURS else _paired(results.pairs("create", (each, OURS), (each, name))) for each in MOUNTS]
+        added = _paired(results.pairs("create", (CROWDED, name), (AS_IT_IS, name)))
+        rows.append((name, *[_quartiles(results.samples("create", name, each)) for each in MOUNTS], added, *over))
+    head = ("", "without", "with", "with / without", "ocirt / it, without", "ocirt / it, with")
+    return (
+        f"\n{textwrap.fill(LINUX_7.format(more=results.facts['more']), WIDTH)}\n"
+        + _facts(results)
+        + "\n"
+        + _table(head, rows)
     )
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import comb
 from typing import Any
+
+PARTS = ("cgroup2", "guest", "mounts")
+"""Attributes of a run's results that are the results of another run, or ``None``."""
 
 
 def percentile(samples: Sequence[float], percent: int) -> float:
@@ -19,6 +23,16 @@ def median(samples: Sequence[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
+def interval(samples: Sequence[float]) -> tuple[float, float]:
+    """Where the median of all that could have been measured lies, with 95 %: between two of the samples, whatever their
+    distribution. With fewer than six samples no interval is that sure, and it is all of them.
+    """
+    ordered, skipped, outside = sorted(samples), 0, 0
+    while (outside := outside + comb(len(ordered), skipped)) <= 0.025 * 2 ** len(ordered):
+        skipped += 1
+    return ordered[max(0, skipped - 1)], ordered[-max(1, skipped)]
+
+
 class Results:
     """Series, each identified by work, pattern (or "") and runtime.
 
@@ -27,15 +41,18 @@ class Results:
         says.
     :ivar cgroup2: the results of the part of the run on cgroup v2 alone, ``None`` if it was left out.
     :ivar guest: the results of hack/bench-guest, ``None`` if nobody has run it.
+    :ivar mounts: the results of hack/bench-mounts, likewise.
     """
 
     facts: dict[str, Any]
     series: dict[tuple[str, str, str], list[int]]
     cgroup2: Results | None
     guest: Results | None
+    mounts: Results | None
 
     def __init__(self, facts: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
-        self.facts, self.series, self.cgroup2, self.guest = dict(facts), {}, None, None
+        self.facts, self.series = dict(facts), {}
+        self.cgroup2 = self.guest = self.mounts = None
 
     def add(self, work: str, pattern: str, runtime: str, *samples: float) -> None:
         self.series.setdefault((work, pattern, runtime), []).extend(round(sample) for sample in samples)
@@ -63,6 +80,11 @@ class Results:
         of, ours, theirs = of or median, self.samples(work, runtime, pattern), self.samples(work, other, pattern)
         return of(ours) / of(theirs) if ours and theirs and of(theirs) else None
 
+    def pairs(self, work: str, one: tuple[str, str], other: tuple[str, str]) -> list[float]:
+        """The ratios of two series in each round; ``one`` and ``other``: pattern and runtime."""
+        ours, theirs = (self.samples(work, runtime, pattern) for pattern, runtime in (one, other))
+        return [high / low for high, low in zip(ours, theirs, strict=True)]
+
     def runtimes(self) -> list[str]:
         """Names of the columns, in the order in which they were first measured."""
         return list(dict.fromkeys(runtime for _, _, runtime in self.series))
@@ -73,7 +95,7 @@ class Results:
             for (work, pattern, runtime), samples in self.series.items()
         ]
         body = ",\n  ".join(json.dumps(row) for row in rows)
-        parts = {"cgroup2": self.cgroup2, "guest": self.guest}
+        parts = {name: getattr(self, name) for name in PARTS}
         more = "".join(f',\n "{name}": {part.to_json().rstrip()}' for name, part in parts.items() if part)
         return f'{{"facts": {json.dumps(self.facts, indent=1)},\n "series": [\n  {body}\n]{more}}}\n'
 
@@ -84,8 +106,8 @@ class Results:
     @classmethod
     def _from(cls, document: dict[str, Any]) -> Results:
         self = cls(document["facts"])
-        self.cgroup2 = cls._from(document["cgroup2"]) if "cgroup2" in document else None
-        self.guest = cls._from(document["guest"]) if "guest" in document else None
+        for name in PARTS:
+            setattr(self, name, cls._from(document[name]) if name in document else None)
         for row in document["series"]:
             self.add(row["work"], row["pattern"], row["runtime"], *row["samples"])
         return self

@@ -13,6 +13,8 @@ from . import (
     FLOOR,
     INTERPRETER,
     MANY,
+    ON_DISK,
+    ON_TMPFS,
     OUR_FLOOR,
     OURS,
     PAUSES,
@@ -97,6 +99,8 @@ CGROUP2: tuple[tuple[str, str, Mapping[str, float | None]], ...] = (
     ("create", PAUSES, {CRUN: None, RUNC: None}),
     ("floor: create", BACK, {OUR_FLOOR: 1.25}),
     ("floor: create", PAUSES, {OUR_FLOOR: 1.25}),
+    ("floor: ready", BACK, {OUR_FLOOR: None}),
+    ("floor: ready", PAUSES, {OUR_FLOOR: None}),
     ("run true", "", {CRUN: 0.35, RUNC: None}),
     ("floor: run", BACK, {OUR_FLOOR: None}),
     ("exec true", "", {CRUN: 0.35, RUNC: None}),
@@ -115,12 +119,12 @@ GUEST: tuple[tuple[str, str, Mapping[str, float | None]], ...] = (
     ("create", CGROUPFS, {CRUN: 0.25, RUNC: None}),
     ("run true", CGROUPFS, {CRUN: 0.35, RUNC: None}),
     ("exec true", CGROUPFS, {CRUN: None, RUNC: None}),
-    ("floor: create", CGROUPFS, {OUR_FLOOR: 1.25}),
+    ("floor: ready", CGROUPFS, {OUR_FLOOR: 1.25}),
     ("floor: run", CGROUPFS, {OUR_FLOOR: None}),
 )
 """The same in a guest with systemd, under both cgroup drivers."""
-FLAT, TRACED, SLOPE, NEAR, ON_TOP = 1.25, 1.05, 1.1, 0.05, 700
-"""state with ten times as many containers; what a record costs; ocirt's slope over the floor's; how far the project's
+FLAT, TRACED, DISK, SLOPE, NEAR, ON_TOP = 1.25, 1.05, 1.1, 1.1, 0.05, 700
+"""state with ten times as many containers; what a record costs; what a cache on a disk costs; ocirt's slope over the floor's; how far the project's
 floor may be from the fixed one; microseconds that a seccomp profile may cost."""
 
 
@@ -143,9 +147,12 @@ def least(results: Results, work: str, pattern: str) -> float | None:
     :returns: ``None`` for what the floor does not do, or has not done in this run.
     """
     when = pattern or BACK
-    create, run, nothing = (results.median(f"floor: {each}", OUR_FLOOR, when) for each in ("create", "run", "nothing"))
+    ready, whole, run, nothing = (
+        results.median(f"floor: {each}", OUR_FLOOR, when) for each in ("ready", "create", "run", "nothing")
+    )
+    create = ready or whole
     if work == "life cycle":
-        return None if create is None or nothing is None else create + (len(VERBS) - 1) * nothing
+        return None if whole is None or nothing is None else whole + (len(VERBS) - 1) * nothing
     if work == "create, new shape":
         python = results.median(work, INTERPRETER, pattern)
         return None if create is None or python is None else create + python
@@ -165,6 +172,7 @@ def verdicts(results: Results) -> list[Verdict]:
     for work in ("create", "life cycle"):
         measured = _over(results, work, OURS, RECORDED, UNRECORDED)
         found.append(Verdict(work, RECORDED, UNRECORDED, TRACED, measured))
+    found.append(Verdict("create", ON_DISK, ON_TMPFS, DISK, _over(results, "create", OURS, ON_DISK, ON_TMPFS)))
     found.append(Verdict("slope of create with mounts on the host", "", FLOOR, SLOPE, slope(results)))
     found.append(Verdict("a seccomp profile on top, ms", "", "", ON_TOP / 1000, on_top(results), "ms"))
     found.append(

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, overload
 
 from conformance.cells import kind
+from ocirt.cli.cache import file_system
 
 from . import (
     BACK,
@@ -21,10 +23,13 @@ from . import (
     FURTHER,
     INTERPRETER,
     MANY,
+    ON_DISK,
+    ON_TMPFS,
     OUR_FLOOR,
     PAUSES,
     RECORDED,
     SAME_FLOOR,
+    TREE,
     UNRECORDED,
     BenchError,
     CommandFailed,
@@ -41,7 +46,8 @@ from .containers import (
     resident,
     start_many,
 )
-from .measure import Alarm, Used, Word, count_calls, metered, traced, wait
+from .floor import run_floor
+from .measure import Alarm, Spawner, Used, Word, count_calls, metered, traced, wait
 from .place import Bundle, Place, Runtime, make_parents, mounts, remove_cgroups
 from .results import Results
 
@@ -184,8 +190,11 @@ def floors(run: Run) -> None:
                     f"floor: {mode}",
                     pattern,
                     name,
-                    place.spawn(run.floors[name], place.rootfs, place.name(), mode).time,
+                    run_floor(place, run.floors[name], mode),
                 )
+            if mode == "create":
+                time.sleep(PAUSE * (pattern == PAUSES))
+                results.add("floor: ready", pattern, OUR_FLOOR, run_floor(place, run.floors[OUR_FLOOR], "ready"))
 
     for pattern in (BACK, PAUSES):
         for number in range(run.rounds):
@@ -194,7 +203,10 @@ def floors(run: Run) -> None:
             for config, work in ((None, "floor: create"), (plain, "floor: create without the cgroup mount")):
                 time.sleep(PAUSE * (pattern == PAUSES))
                 with run.container(ours, config, kind=work.replace(" ", "-")) as container:
-                    results.add(work, pattern, ours.name, container.create().time)
+                    used = container.create().time
+                    results.add(work, pattern, ours.name, used)
+                    if config is None:
+                        results.add("floor: ready", pattern, ours.name, used)
                     container.delete("--force")
             if pattern == BACK:
                 if OUR_FLOOR in run.floors:
@@ -220,6 +232,29 @@ def host_with_mounts(run: Run) -> None:
                         with run.container(runtime) as container:
                             results.add(work, "", runtime.name, container.create().time)
                             container.delete("--force")
+
+
+def kept(run: Run) -> None:
+    """create of ocirt with its program on the file system of a disk, and on a tmpfs; left out if this machine has none."""
+    ours, place = run.runtimes[0], run.place
+    on_disk = [each for each in (place.cache.parent, TREE / "build") if file_system(str(each)) != "tmpfs"]
+    if not on_disk:
+        return
+    with TemporaryDirectory(prefix="ocirt-bench-cache-", dir=on_disk[0]) as disk:
+        caches = {ON_DISK: disk, ON_TMPFS: str(place.path / "cache")}
+        os.mkdir(caches[ON_TMPFS], 0o700)
+        spawns = {
+            pattern: Spawner(place.path / "errors", {**place.spawn.environment, "OCIRT_CACHE": cache})
+            for pattern, cache in caches.items()
+        }
+        for number in range(FLOORS * run.rounds + 1):
+            run.say("a program on a disk", number, FLOORS * run.rounds)
+            for pattern in random.sample(list(spawns), len(spawns)):
+                with run.container(ours, run=spawns[pattern], kind="-kept") as container:
+                    used = container.create()
+                    container.delete("--force")
+                if number:  # the first one keeps the program
+                    run.results.add("create", pattern, ours.name, used.time)
 
 
 def recorded(run: Run) -> None:
@@ -351,10 +386,11 @@ def many(run: Run) -> None:
     for runtime in run.turns(f"{run.many} containers by 2 at a time", min(MEDIAN, run.rounds)):
         if runtime is run.runtimes[0]:
             alone = [
-                [[floor, str(run.place.rootfs), run.place.name(), "create"], [floor, "nothing"]]
-                for _ in range(run.many)
+                [[floor, str(run.place.rootfs), run.place.name(), "ready"], [floor, "nothing"]] for _ in range(run.many)
             ]
             run.results.add("many containers", "", OUR_FLOOR, by_turns(run.place, alone, 2, None))
+            remove_cgroups()  # with the containers
+            make_parents()
         several = bundles(run.place, runtime, run.many)
         try:
             run.results.add("many containers", "", runtime.name, start_many(run.place, runtime, several))
