@@ -24,7 +24,6 @@ from ..library.streams import DEVNULL, PIPE, Output, Stream, Streams
 from ..library.supervisor import Supervisor
 from ..library.terminal import Terminal
 from ..library.waiting import deadline_in
-from ..library.warn import warn
 from ..model.request import checked_id
 from ..result import Result
 from ..state_dir import State
@@ -460,7 +459,6 @@ class Container(HasPipes):
                 compression=compression,
                 timestamp=timestamp,
                 max_size=limit,
-                warn=warn,
             )
         )
 

@@ -57,9 +57,12 @@ def commit(
     compression: Compression,
     timestamp: int | None,
     max_size: int,
-    warn: Warn,
+    warn: Warn = warn,
 ) -> Operation[Image]:
-    """Make an image of what a container has written, see :func:`.commit.commit`."""
+    """Make an image of what a container has written, see :func:`.commit.commit`.
+
+    :param warn: as there; by default it is a warning of the library.
+    """
 
     def work(root: Root, stop: Stop) -> Image:
         return commits.commit(
